@@ -9,7 +9,7 @@ class BillingConfig(AppConfig):
     name = "billing"
 
     def ready(self) -> None:
-        from . import month_items, notices, safeguards
+        from . import month_items, notices, prepayments, safeguards
         from .background import jobs, standstill
         from .importing import ingestion, planning
         from .models import Job
@@ -42,6 +42,7 @@ class BillingConfig(AppConfig):
         checklist.register(checklist.PROOF, provider=month_items.proved, is_kept=True)
         checklist.register_for_worker("Adding up what was delivered", adding_up.kept_sights)
         closing.register_close_step("questions", before_close)
+        closing.register_close_step("prepayments", prepayments.before_close)
         closing.register_finalize_step(checklist.PROOF, tieout.freeze)
         notices.register("worker", standstill.notice, where_work_is_queued=True)
         verifying.register("received", verifying.received)

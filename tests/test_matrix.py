@@ -175,6 +175,10 @@ iiii >>>>  iiii >>>>  admin/billing/rateclassmember/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/billing/rateclassmember/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/rateclassmember/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/rateclassmember/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/billing/allocation/purchase/
+iiii xooo  iiii xooo  admin/billing/allocation/<path:object_id>/recognize/
+iiii xooo  iiii xooo  admin/billing/allocation/<path:object_id>/refund/
+iiii xooo  iiii xooo  admin/billing/allocation/<path:object_id>/expire/
 iiii oooo  iiii oooo  admin/billing/allocation/
 iiii xxoo  iiii xxoo  admin/billing/allocation/add/
 iiii >>>>  iiii >>>>  admin/billing/allocation/<path:object_id>/history/
@@ -689,6 +693,10 @@ def _price_usage() -> None:
     given: dict[str, Any] = {"pi": build.a_pi(), "valid_from": datetime.date(2025, 1, 1), "reason": "By contract"}
     RateClassMember.objects.create(rate_class="external", **given)
     Allocation.objects.create(code="startup", amount=Decimal(100), unit="core-hour", **given)
+    # Its last month is over, so that everything is offered that may be done with it.
+    paid = {"price": Decimal(80), "fund_org": "BIO-001", "deferred_fund_org": "RC-DEF", "deferred_account": "2300"}
+    paid |= {"is_prepaid": True, "valid_until": datetime.date(2025, 1, 1)}
+    Allocation.objects.create(code="bought", amount=Decimal(100), unit="core-hour", **given, **paid)
     given.pop("pi")
     RateStudy.objects.create(feed=UsageFeed.objects.earliest("pk"), rate="cpu", fiscal_year=2025, created_at=build.NOW)
     UsageSubsidy.objects.create(code="provost", name="Provost's half", percent=Decimal(50), **given)
@@ -1086,6 +1094,11 @@ COMMANDS = {
     "periods finalize 2025-01": BIND,
     "preflight 2025-01": EVERY,
     "preflight 2025-01 --acknowledge all": BIND,
+    "prepayments list": EVERY,
+    "prepayments buy lab -f tiger --pi a@u.edu --quantity 1 --price 1 --fund-org A --reason x": BIND,
+    "prepayments recognize -p 2025-01": CURATE,
+    "prepayments refund bought --reason x": CURATE,
+    "prepayments expire bought --reason x": CURATE,
     "projects load a.csv": CURATE,
     "projects export -o a.csv": EVERY,
     "proof -p 2025-01": EVERY,

@@ -182,6 +182,7 @@ PAGES = {
     "admin:billing_import_upload": "billing.import_charges",
     "admin:billing_correction_enter": "billing.enter_corrections",
     "admin:billing_correction_manual": "billing.enter_corrections",
+    "admin:billing_allocation_purchase": "billing.add_allocation",
     "admin:billing_policy_edit": "billing.change_policy",
     "admin:billing_billingperiod_open": "billing.open_period",
     "admin:billing_fundingsource_load": "billing.add_fundingsource",

@@ -1,34 +1,33 @@
 """Corrections: their list, each with its lines, and the pages that enter, approve and reverse them."""
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
-from django.core.exceptions import ObjectDoesNotExist, PermissionDenied, ValidationError
+from django.core.exceptions import ObjectDoesNotExist, ValidationError
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from .. import charging, corrections, doors, once
+from .. import charging, corrections, doors
 from ..errors import BillingError
-from ..models import BillingPeriod, Correction, CorrectionLine, PayerLine, Person, Policy, Question, Source
-from ..money import named, plain
+from ..models import BillingPeriod, Correction, CorrectionLine, PayerLine, Person, Question, Source
+from ..money import named
 from ..texts import number_in
 from .audited import FrozenAdmin, actor_of
+from .entering import ENTER, EnteringMixin
 from .filters import period_filter, source_filter
 from .formatting import amount_column, badge_column
-from .links import change_url, link, list_url
+from .links import change_url, link
 from .naming import NameInput
 from .tracing import why_url
 from .verbs import Verb
 
-ENTER, APPROVE = "billing.enter_corrections", "billing.approve_correction"
+APPROVE = "billing.approve_correction"
 State = Correction.State
 TONES: dict[Any, str] = {State.PROPOSED: "warn", State.APPROVED: "good", State.REJECTED: "bad"}
 SHORT = forms.Textarea(attrs={"rows": 2})
@@ -59,7 +58,7 @@ class PayerForm(forms.Form):
             raise ValidationError(doors.for_page(error)) from error
 
 
-def _bearing() -> forms.ModelChoiceField:
+def bearing_field() -> forms.ModelChoiceField:
     return forms.ModelChoiceField(
         BillingPeriod.objects.taking_changes().order_by("-month"),
         to_field_name="month",
@@ -70,7 +69,7 @@ def _bearing() -> forms.ModelChoiceField:
     )
 
 
-def _amount(**options: Any) -> forms.DecimalField:
+def amount_field(**options: Any) -> forms.DecimalField:
     return forms.DecimalField(
         # How many decimals the currency has, the engine says.
         max_digits=20,
@@ -109,7 +108,7 @@ class CorrectForm(PayerForm, ReasonForm):
             ("write_off", "Write-off: charged to the center"),
         ]
     )
-    amount = _amount(required=False, help_text="Of one line. Empty: all that is left of it.")
+    amount = amount_field(required=False, help_text="Of one line. Empty: all that is left of it.")
     to = forms.CharField(
         label="To fund/org",
         required=False,
@@ -123,7 +122,7 @@ class CorrectForm(PayerForm, ReasonForm):
         label="To project", required=False, widget=NameInput("project"), help_text="Its code. Empty: no change."
     )
     natural_account = forms.CharField(label="To account code", required=False, help_text="Empty: no change.")
-    charged_in = _bearing()
+    charged_in = bearing_field()
     # The question of a PI that it answers.
     question = forms.ModelChoiceField(Question.objects.open(), required=False, widget=forms.HiddenInput)
     field_order = (
@@ -155,7 +154,7 @@ class ManualForm(PayerForm, ReasonForm):
     )
     service_name = forms.CharField(label="Service", required=False, max_length=254)
     natural_account = forms.CharField(label="Account code", required=False, help_text="Empty: the source's.")
-    amount = _amount()
+    amount = amount_field()
     for_period = forms.ModelChoiceField(
         BillingPeriod.objects.shown().order_by("-month"),
         to_field_name="month",
@@ -164,7 +163,7 @@ class ManualForm(PayerForm, ReasonForm):
         label="For",
         help_text="The month of the service.",
     )
-    charged_in = _bearing()
+    charged_in = bearing_field()
     field_order = (
         *("pi", "project", "fund_org", "source", "service_name", "natural_account", "amount"),
         *("reason", "printed_text", "justification", "for_period", "charged_in"),
@@ -180,7 +179,7 @@ class RejectForm(forms.Form):
 
 
 class ReverseForm(ReasonForm):
-    charged_in = _bearing()
+    charged_in = bearing_field()
 
 
 def approve(request: HttpRequest, correction: Correction, data: dict[str, Any]) -> str:
@@ -221,7 +220,7 @@ def enter_correction(data: dict[str, Any], **given: Any) -> corrections.Entered:
 
 
 @admin.register(Correction)
-class CorrectionAdmin(FrozenAdmin):
+class CorrectionAdmin(EnteringMixin, FrozenAdmin):
     when_empty = (
         "There are no corrections yet. A transfer, refund, write-off or manual charge is entered here or "
         "from the line of a statement."
@@ -360,7 +359,7 @@ class CorrectionAdmin(FrozenAdmin):
         except BillingError as error:
             if request.method == "GET":
                 messages.error(request, doors.for_page(error, request.user))
-        return self._entering(
+        return self.entering(
             request,
             CorrectForm,
             title="Enter a correction",
@@ -371,61 +370,7 @@ class CorrectionAdmin(FrozenAdmin):
 
     def manual_view(self, request: HttpRequest) -> HttpResponse:
         """Charge somebody by hand; shown first, then entered."""
-        return self._entering(request, ManualForm, title="Manual charge", run=enter_manual)
-
-    def _entering(
-        self,
-        request: HttpRequest,
-        form_class: type[forms.Form],
-        *,
-        title: str,
-        run: Callable[..., corrections.Entered],
-        initial: dict[str, Any] | None = None,
-        context: dict[str, Any] | None = None,
-    ) -> HttpResponse:
-        if not request.user.has_perm(ENTER):
-            raise PermissionDenied
-        is_posted = request.method == "POST"
-        form = form_class(request.POST) if is_posted else form_class(initial=initial)
-        form.label_suffix = ""
-        planned = None
-        # “Change” comes back to the form as it was filled in.
-        if is_posted and form.is_valid() and "again" not in request.POST:
-            given = {"actor": actor_of(request), "now": timezone.now()}
-            try:
-                planned = run(form.cleaned_data, dry_run=True, **given)
-                if "confirmed" in request.POST:
-                    confirmed = request.POST["confirmed"]
-                    token = once.token_in(confirmed)
-                    # Without its token it could be entered twice: it is shown again, with one.
-                    if token and confirmed == f"{token}/{seen_of(planned)}":
-                        entered = run(form.cleaned_data, **given)
-                        messages.success(request, said_of(entered.correction))
-                        return HttpResponseRedirect(change_url(entered.correction))
-                    changed = "What it comes to changed meanwhile. Look at it again."
-                    messages.warning(request, changed if token else "Look at it once more, then enter it.")
-            except BillingError as error:
-                planned = None
-                form.add_error(None, doors.lines_for_page(error, request.user))
-            except ValidationError as error:
-                planned = None
-                form.add_error(None, error.messages)
-        if planned:
-            for field in form.fields.values():
-                field.widget = field.hidden_widget()
-        context = {
-            **self.admin_site.each_context(request),
-            "title": title,
-            "opts": self.opts,
-            "form": form,
-            "planned": planned,
-            "seen": f"{once.token()}/{seen_of(planned)}" if planned else "",
-            "second": Policy.objects.current().corrections_need_second_person,
-            "back": list_url(Correction),
-            "media": self.media + form.media,
-            **(context or {}),
-        }
-        return TemplateResponse(request, "admin/billing/correction/enter.html", context)
+        return self.entering(request, ManualForm, title="Manual charge", run=enter_manual)
 
 
 def _answering(request: HttpRequest) -> dict[str, Any]:
@@ -437,20 +382,6 @@ def _answering(request: HttpRequest) -> dict[str, Any]:
     kind = request.GET.get("kind", "")
     reason = f"{str(question).capitalize()}: {question.get_reason_display().lower()}"
     return {"question": question, "kind": kind, "to": request.GET.get("to", ""), "reason": reason}
-
-
-def seen_of(entered: corrections.Entered) -> str:
-    """Return what somebody saw who confirms a correction: the month it is charged in and its amounts."""
-    return "/".join([entered.correction.charged_in.iso_month, *(plain(line.amount) for line in entered.lines)])
-
-
-def said_of(correction: Correction) -> str:
-    if correction.state == State.PROPOSED:
-        return f"{str(correction).capitalize()} is entered. It is charged once somebody else has approved it."
-    return (
-        f"{str(correction).capitalize()} is entered. "
-        f"It is on the next statements and journal of {correction.charged_in}."
-    )
 
 
 def _row(line: CorrectionLine, correction: Correction) -> dict[str, Any]:

@@ -90,6 +90,7 @@ class SourceAdmin(MoneyMixin, BillingAdmin):
                     "recovery_fund_org",
                     "recovery_account",
                     "subsidy_fund_org",
+                    "holds_prepayments",
                 ),
                 "description": "A source that is charged back needs all of the first four before its charges can "
                 "be submitted to the ledger.",

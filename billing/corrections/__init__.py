@@ -2,7 +2,7 @@
 
 from .approving import approve, is_own, reject
 from .dates import NoOpenMonth, month_for, service_days
-from .entering import add_manual_charge, add_refund, add_transfer, add_write_off
+from .entering import add_manual_charge, add_prepaid, add_refund, add_transfer, add_write_off
 from .finding import (
     NothingToCorrect,
     Place,
@@ -30,6 +30,7 @@ __all__ = [
     "Place",
     "SecondPersonNeeded",
     "add_manual_charge",
+    "add_prepaid",
     "add_refund",
     "add_transfer",
     "add_write_off",

@@ -1,13 +1,16 @@
 """Entering corrections: a transfer, a refund, a write-off or a manual charge."""
 
+import datetime
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Unpack
 
 from .. import audit, money
 from ..attribution import naming
+from ..audit import Actor
 from ..errors import MissingCenterFundOrg
 from ..models import (
+    Allocation,
     BillingPeriod,
     Correction,
     CorrectionLine,
@@ -20,7 +23,7 @@ from ..models import (
 )
 from ..money import ZERO, plain
 from ..texts import cleaned
-from .limits import AmountRefused, require_cents
+from .limits import AmountRefused, require_cents, require_unused
 from .payers import HUNDRED, FundRefused
 from .plan import Entered, Particulars, Plan, line_for
 
@@ -94,11 +97,14 @@ def _customer_of(pi: Person, project: Project | None) -> Customer | None:
 def add_refund(*, lines: Sequence[PayerLine], amount: Decimal | None = None, **how: Unpack[Particulars]) -> Entered:
     """Give back what payer lines charged, out of the source's recovery; all that is left, or an amount of one.
 
+    Of a balance that was bought, what was not used yet.
+
     Raises closing.PeriodClosed, ReasonMissing, NotCorrectable or AmountRefused.
     """
     plan = Plan.of(Correction.Kind.REFUND, lines, how)
     with audit.gesture(actor=plan.actor, now=plan.now) as gesture:
         for line, part in plan.parts(lines, amount):
+            require_unused(line, part)
             plan.take_back(line, part, PayerLine.Kind.REFUND)
         return plan.enter(gesture)
 
@@ -166,4 +172,52 @@ def add_manual_charge(
         )
         plan.amount = amount
         plan.charge_to([line])
+        return plan.enter(gesture)
+
+
+def add_prepaid(
+    *,
+    allocation: Allocation,
+    kind: PayerLine.Kind,
+    source: Source,
+    amount: Decimal,
+    for_period: BillingPeriod,
+    charged_in: BillingPeriod,
+    reason: str,
+    actor: Actor,
+    now: datetime.datetime,
+) -> Entered:
+    """Move money that a balance was paid before with from deferred revenue to the recovery of a source.
+
+    `kind` is PREPAID_USE or PREPAID_EXPIRED. No second person is asked: it follows from the use, or from a date.
+    Raises closing.PeriodClosed.
+    """
+    plan = Plan(
+        kind=Correction.Kind.PREPAID,
+        charged_in=charged_in,
+        reason=reason,
+        printed_text="",
+        justification="",
+        charge=None,
+        dry_run=False,
+        is_of_course=True,
+        actor=actor,
+        now=now,
+    )
+    with audit.gesture(actor=actor, now=now) as gesture:
+        plan.start(for_period)
+        plan.amount = amount
+        # The purchase chose this fund/org: it is asked nothing more.
+        project = allocation.project
+        line = CorrectionLine(
+            kind=kind,
+            pi=allocation.pi or (project.pi if project else None),
+            project=project,
+            fund_org=allocation.deferred_fund_org,
+            source=source,
+            natural_account=allocation.deferred_account,
+            service_name=f"Prepaid balance {allocation.code}",
+            amount=amount,
+        )
+        plan.lines.append(line)
         return plan.enter(gesture)

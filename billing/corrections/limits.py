@@ -8,8 +8,9 @@ from decimal import Decimal
 from .. import charging
 from ..currencies import minor_units
 from ..errors import BillingError, NextStep
-from ..models import BillingPeriod, Correction, CorrectionLine, PayerLine, Policy
+from ..models import BillingPeriod, Correction, CorrectionLine, PayerLine, Policy, PrepaidEntry
 from ..money import ZERO, is_whole, plain
+from ..usage import grants, prepaid
 from .finding import lines_with_owners, told
 
 
@@ -115,6 +116,31 @@ def require_part(each: Correctable, amount: Decimal) -> None:
             f"{told(line)} charged {plain(line.charged, line.currency)}{taken}: {plain(each.left, line.currency)} is "
             f"left, and {plain(amount, line.currency)} is more."
         )
+
+
+def require_unused(line: PayerLine, amount: Decimal) -> None:
+    """Raise AmountRefused where a refund would give back what was used of a balance that a payer line bought."""
+    entry = prepaid.purchase_of(line.period_id, line.key)
+    if entry and amount > (unused := grants.unused(entry.allocation)):
+        raise AmountRefused(
+            f"{told(line)} bought the balance {entry.allocation}, of which {plain(unused, line.currency)} is not used. "
+            f"A refund of {plain(amount, line.currency)} is more."
+        )
+
+
+def require_reversible(correction: Correction) -> None:
+    """Raise NotCorrectable for the money of a balance that a reversal would have counted twice, or after its use."""
+    if correction.kind == Correction.Kind.PREPAID:
+        raise NotCorrectable(
+            f"{str(correction).capitalize()} follows from what was used of a balance. Correct the usage; the "
+            "difference is recognized when its month closes."
+        )
+    reversed_purchase = PrepaidEntry.objects.filter(correction=correction.reverses_id).first()
+    if reversed_purchase:
+        raise NotCorrectable(f"The purchase of {reversed_purchase.allocation} was reversed. Record another purchase.")
+    entry = PrepaidEntry.objects.filter(correction=correction).first()
+    if entry and grants.unused(entry.allocation) < correction.amount:
+        raise NotCorrectable(f"The balance {entry.allocation} is used already. Refund what is left of it.")
 
 
 def require_charged(lines: Iterable[CorrectionLine], beside: Iterable[CorrectionLine] = ()) -> None:

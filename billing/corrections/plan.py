@@ -70,6 +70,8 @@ class Plan:
     reverses: Correction | None = None
     lines: list[CorrectionLine] = field(default_factory=list)
     for_period: BillingPeriod | None = None
+    # What follows from what was decided before: no second person is asked.
+    is_of_course: bool = False
     days: tuple[datetime.date, datetime.date] | None = None
 
     @classmethod
@@ -94,7 +96,7 @@ class Plan:
         self.printed_text = cleaned(self.printed_text)
         if not self.reason:
             raise ReasonMissing("Say why: the reason is kept with the correction, for staff alone.")
-        if self.policy.corrections_need_second_person and self.actor.user is None:
+        if self.policy.corrections_need_second_person and self.actor.user is None and not self.is_of_course:
             raise SecondPersonNeeded(
                 "The policy asks for a second person, so the first has to be known: say which user enters it."
             )
@@ -182,7 +184,8 @@ class Plan:
         return Entered(correction, tuple(self.lines), self.dry_run)
 
     def _correction(self, gesture: audit.Gesture) -> Correction:
-        is_proposed = self.policy.corrections_need_second_person or self._moves_sponsored()
+        asks = self.policy.corrections_need_second_person and not self.is_of_course
+        is_proposed = asks or self._moves_sponsored()
         return Correction(
             kind=self.kind,
             charged_in=self.charged_in,

@@ -8,7 +8,7 @@ from ..errors import WrongState
 from ..models import BillingPeriod, Correction, CorrectionLine
 from .approving import lock
 from .dates import month_for
-from .limits import require_charged, require_untouched
+from .limits import require_charged, require_reversible, require_untouched
 from .plan import Entered, Plan
 
 
@@ -49,6 +49,7 @@ def reverse(
         months = [correction.charged_in_id, *(line.corrects_period_id for line in own)]
         plan.start(correction.for_period, corrected=months)
         correction = _locked_approved(correction)
+        require_reversible(correction)
         for line in own:
             require_untouched(line, correction)
         plan.amount = -correction.amount

@@ -686,6 +686,7 @@ class Migration(migrations.Migration):
                             ("refund", "Refund"),
                             ("write_off", "Write-off"),
                             ("manual", "Manual charge"),
+                            ("prepaid", "Prepaid balance"),
                         ],
                         max_length=16,
                     ),
@@ -804,7 +805,7 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(
-                            ("kind__in", ("transfer", "refund", "write_off", "manual")),
+                            ("kind__in", ("transfer", "refund", "write_off", "manual", "prepaid")),
                             ("state__in", ("proposed", "approved", "rejected")),
                         ),
                         name="correction_is_known",
@@ -2520,6 +2521,14 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "holds_prepayments",
+                    models.BooleanField(
+                        default=False,
+                        help_text="Its recovery fund/org and account are deferred revenue: what is bought before use lies there.",
+                        verbose_name="holds prepayments",
+                    ),
+                ),
+                (
                     "overflow_fund_org",
                     models.CharField(
                         blank=True,
@@ -2575,6 +2584,8 @@ class Migration(migrations.Migration):
                             ("write_off", "Write-off"),
                             ("borne", "Write-off charged to the center"),
                             ("manual", "Manual charge"),
+                            ("prepaid_use", "Use of a prepaid balance"),
+                            ("prepaid_expired", "Expired prepaid balance"),
                         ],
                         max_length=24,
                     ),
@@ -2898,6 +2909,8 @@ class Migration(migrations.Migration):
                             ("write_off", "Write-off"),
                             ("borne", "Write-off charged to the center"),
                             ("manual", "Manual charge"),
+                            ("prepaid_use", "Use of a prepaid balance"),
+                            ("prepaid_expired", "Expired prepaid balance"),
                         ],
                         max_length=24,
                     ),
@@ -4471,6 +4484,11 @@ class Migration(migrations.Migration):
                         verbose_name="deferred revenue",
                     ),
                 ),
+                (
+                    "deferred_account",
+                    models.CharField(blank=True, max_length=64, verbose_name="account code of deferred revenue"),
+                ),
+                ("bought_on", models.DateField(blank=True, editable=False, null=True, verbose_name="bought on")),
                 ("price", billing.fields.AmountField(blank=True, help_text="What was paid for it.", null=True)),
                 (
                     "approved_by",
@@ -4493,6 +4511,18 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("reason", models.TextField(help_text="Who granted or bought it, and for what.")),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        blank=True,
+                        help_text="Empty: use of any feed is drawn from it.",
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="allocations",
+                        to="billing.usagefeed",
+                        verbose_name="usage feed",
+                    ),
+                ),
                 (
                     "department",
                     models.ForeignKey(
@@ -4785,5 +4815,44 @@ class Migration(migrations.Migration):
                 name="receivable_has_customer",
                 violation_error_message="A receivable has a customer, and no fund/org.",
             ),
+        ),
+        migrations.CreateModel(
+            name="PrepaidEntry",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("purchase", "Purchase"), ("use", "Use"), ("expiry", "Expiry")], max_length=16
+                    ),
+                ),
+                (
+                    "allocation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="entries", to="billing.allocation"
+                    ),
+                ),
+                (
+                    "correction",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="prepaid_entry",
+                        to="billing.correction",
+                    ),
+                ),
+            ],
+            options={
+                "verbose_name_plural": "prepaid entries",
+                "ordering": ("pk",),
+                "default_permissions": (),
+                "constraints": [
+                    models.UniqueConstraint(
+                        condition=models.Q(("kind", "purchase")),
+                        fields=("allocation",),
+                        name="one_purchase_per_allocation",
+                        violation_error_message="This balance was bought already.",
+                    )
+                ],
+            },
         ),
     ]

@@ -31,6 +31,7 @@ from .payers import BillingReference, PayerLine, PayerSplit, PayerSplitShare
 from .people import Membership, Person, PersonAlias, Project, User
 from .periods import BillingPeriod, ExchangeRate
 from .policy import Policy
+from .prepaid import PrepaidEntry
 from .proofs import FrozenProof, InvoiceTotal
 from .questions import DisputedCharge, Message, Question
 from .rates import Allocation, RateClassMember, RateSchedule, UsageSubsidy
@@ -40,6 +41,7 @@ from .studies import CostPool, RateStudy
 from .usage import PricedMonth, UsageFeed, UsageFile
 
 __all__ = [
+    "PrepaidEntry",
     "UsageFile",
     "UsageFeed",
     "PricedMonth",

@@ -83,6 +83,10 @@ class Correction(Standing):
         REFUND = "refund", "Refund"
         WRITE_OFF = "write_off", "Write-off"
         MANUAL = "manual", "Manual charge"
+        PREPAID = "prepaid", "Prepaid balance"
+
+    # What people enter line by line; the rest follows from the use of balances.
+    ENTERED = (Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.MANUAL)
 
     class State(models.TextChoices):
         PROPOSED = "proposed", "Waits for approval"
@@ -164,7 +168,7 @@ class Correction(Standing):
         indexes = [models.Index(fields=["charged_in", "state"], name="correction_month")]
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind__in=("transfer", "refund", "write_off", "manual"))
+                condition=Q(kind__in=("transfer", "refund", "write_off", "manual", "prepaid"))
                 & Q(state__in=("proposed", "approved", "rejected")),
                 name="correction_is_known",
                 violation_error_message="This is no kind or state of a correction.",

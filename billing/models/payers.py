@@ -165,9 +165,17 @@ class PayerLine(Priced, Standing):
         WRITE_OFF = "write_off", "Write-off"
         BORNE = "borne", "Write-off charged to the center"
         MANUAL = "manual", "Manual charge"
+        PREPAID_USE = "prepaid_use", "Use of a prepaid balance"
+        PREPAID_EXPIRED = "prepaid_expired", "Expired prepaid balance"
 
-    # What corrections by staff make; they name the month they correct.
-    ENTERED = (Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.BORNE, Kind.MANUAL)
+    # What corrections make; they name the month they correct.
+    ENTERED = (
+        *(Kind.TRANSFER, Kind.REFUND, Kind.WRITE_OFF, Kind.BORNE, Kind.MANUAL),
+        *(Kind.PREPAID_USE, Kind.PREPAID_EXPIRED),
+    )
+
+    # What pays for use in place of users: the funds of subsidies, and what was paid before.
+    FUNDED = (Kind.SUBSIDY, Kind.PREPAID_USE)
 
     # What users are charged; the rest the center pays itself.
     CHARGED = (

@@ -2,6 +2,7 @@
 
 import datetime
 from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
@@ -257,6 +258,17 @@ class Allocation(_OfScope):
         blank=True,
         help_text="The fund/org that its money lies on until it is used. Use moves it to recovery.",
     )
+    deferred_account = CodeField("account code of deferred revenue", max_length=64, blank=True)
+    feed = models.ForeignKey(
+        "UsageFeed",
+        null=True,
+        blank=True,
+        on_delete=models.PROTECT,
+        related_name="allocations",
+        verbose_name="usage feed",
+        help_text="Empty: use of any feed is drawn from it.",
+    )
+    bought_on = models.DateField("bought on", null=True, blank=True, editable=False)
     price = AmountField(null=True, blank=True, help_text="What was paid for it.")
     approved_by = NameField(
         "approved by finance", max_length=128, blank=True, help_text="Who let a sponsored fund pay before use."
@@ -272,3 +284,10 @@ class Allocation(_OfScope):
 
     def __str__(self) -> str:
         return self.code
+
+    @property
+    def worth(self) -> Decimal:
+        """What was paid for it; money is worth what it is."""
+        if not self.is_prepaid:
+            return Decimal(0)
+        return self.price if self.price is not None else self.amount

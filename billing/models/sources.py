@@ -181,6 +181,11 @@ class Source(models.Model):
         blank=True,
         help_text="Pays what users do not (contracted − charged). Empty: the subsidy is forgone and only shown.",
     )
+    holds_prepayments = models.BooleanField(
+        "holds prepayments",
+        default=False,
+        help_text="Its recovery fund/org and account are deferred revenue: what is bought before use lies there.",
+    )
     default_pi = models.ForeignKey(
         Person, null=True, blank=True, on_delete=models.PROTECT, related_name="+", verbose_name="default PI"
     )

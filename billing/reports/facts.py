@@ -60,8 +60,8 @@ class Facts:
         return self._summed(Q(kind__in=PayerLine.CHARGED), by)
 
     def funded(self, *by: str) -> "pd.DataFrame":
-        """Return what fund/orgs paid of subsidies in users' place, as `charged`; by `giver` too."""
-        return self._summed(Q(kind=PayerLine.Kind.SUBSIDY), by)
+        """Return what fund/orgs paid in users' place, and what was paid before, as `charged`; by `giver` too."""
+        return self._summed(Q(kind__in=PayerLine.FUNDED), by)
 
     def _summed(self, kinds: Q, by: tuple[str, ...]) -> "pd.DataFrame":
         columns = list(dict.fromkeys(column for each in by for column in _columns(each)))

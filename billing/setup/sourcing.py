@@ -30,6 +30,7 @@ FIELDS = (
     "recovery_fund_org",
     "recovery_account",
     "subsidy_fund_org",
+    "holds_prepayments",
     "overflow_fund_org",
     "default_pi",
     "default_project",

@@ -239,7 +239,6 @@ def _traced(priced: PricedMonth, row: Row, charge: Charge, *, shows_users: bool)
             rates_of(priced.schedule),
             subsidies=terms.subsidies,
             balances=terms.balances,
-            funds=terms.funds,
         )
     except BillingError as error:
         return TracedUsage(priced, hidden, rate, (), None, str(error))

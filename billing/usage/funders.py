@@ -1,7 +1,7 @@
 """Who pays what a line of usage is reduced by: one fund/org on each row, and a row of its own for each further one.
 
-Pure. A subsidy is forgone or paid by its fund/org. What is drawn from a prepaid balance is paid by the fund/org that
-its money lies on until it is used.
+Pure. A subsidy is forgone or paid by its fund/org. What is drawn from a balance no row pays: where it was paid before,
+its use becomes recovery by what was paid for it (see `prepaid`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,16 +16,15 @@ Numbers = npt.NDArray[np.int64]
 PAID_BY = "paid"
 
 
-def with_funders(lines: pa.Table, reductions: pa.Table, funds: Mapping[str, str]) -> tuple[pa.Table, pa.Table]:
+def with_funders(lines: pa.Table, reductions: pa.Table) -> tuple[pa.Table, pa.Table]:
     """Return lines with `line`, the place of each, `reduced_by`, the codes of what reduced it, and `fund_org`.
 
     A line is split where several pay: second comes what further fund/orgs pay.
 
-    `funds` names the fund/org that a balance's money lies on, by its code. Listed, contracted and billed, the rows of a
-    line come to what the line does.
+    Listed, contracted and billed, the rows of a line come to what the line does.
     """
     line = reductions.column("line").to_numpy()
-    funder, places = _funders(reductions, funds)
+    funder, places = _funders(reductions)
     # One row for each line and funder; the line's own is that of whoever comes first in the order applied.
     keys, first, group = np.unique(line * len(places) + funder, return_index=True, return_inverse=True)
     sums = np.zeros(len(keys), np.int64)
@@ -58,19 +57,13 @@ def _replaced(table: pa.Table, columns: Mapping[str, pa.Array]) -> pa.Table:
     return table
 
 
-def _funders(reductions: pa.Table, funds: Mapping[str, str]) -> tuple[Numbers, list[str]]:
+def _funders(reductions: pa.Table) -> tuple[Numbers, list[str]]:
     """Return who pays each reduction, as a place among fund/orgs; the first is nobody: it is forgone."""
-    (codes, code), (kinds, kind), (orgs, org) = (
-        _numbered(reductions.column(name)) for name in ("code", "by", "fund_org")
-    )
-    said = [
-        [each or (funds.get(name, "") if of == "drawdown" else "") for each in orgs] for name in codes for of in kinds
-    ]
-    places = list(dict.fromkeys(["", *(fund for each in said for fund in each)]))
-    if not said:
+    orgs, org = _numbered(reductions.column("fund_org"))
+    places = list(dict.fromkeys(["", *orgs]))
+    if not orgs:
         return np.array([], np.int64), places
-    table = np.array([[places.index(fund) for fund in each] for each in said], np.int64)
-    return table[code * len(kinds) + kind, org], places
+    return np.array([places.index(each) for each in orgs], np.int64)[org], places
 
 
 def _numbered(column: pa.ChunkedArray) -> tuple[list[str], Numbers]:

@@ -17,6 +17,7 @@ from ..models import (
     Department,
     FundingSource,
     Person,
+    PrepaidEntry,
     Project,
     RateSchedule,
     UsageFeed,
@@ -25,10 +26,16 @@ from ..models import (
 from ..models.rates import Scope
 from ..money import ZERO
 from ..texts import code_of
+from .prepaid import Paid, paid_of
 from .terms import standing_months
 
 # From here on a balance is told of, in percent.
 NEARLY, ALL = 80, 100
+# What its purchase says of a balance, so that it stays.
+BOUGHT = (
+    *("code", "amount", "unit", "is_prepaid", "price", "fund_org", "deferred_fund_org", "deferred_account"),
+    *("feed_id", "pi_id", "project_id", "department_id"),
+)
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,13 @@ class Balance:
 
     allocation: Allocation
     months: tuple[DrawnIn, ...] = ()
+    # What was paid before for it, None where it was granted.
+    paid: Paid | None = None
+
+    @property
+    def size(self) -> Decimal:
+        """What may be drawn in all: what was given back or expired is no part of it."""
+        return max(self.allocation.amount - (self.paid.gone if self.paid else ZERO), ZERO)
 
     @property
     def drawn(self) -> Decimal:
@@ -53,13 +67,12 @@ class Balance:
 
     @property
     def left(self) -> Decimal:
-        return max(self.allocation.amount - self.drawn, ZERO)
+        return max(self.size - self.drawn, ZERO)
 
     @property
     def percent(self) -> int:
         """How much of it is drawn, in whole percent, rounded down, so that it is used up only where it is."""
-        amount = self.allocation.amount
-        return int(min(self.drawn / amount, Decimal(1)) * 100) if amount else 100
+        return int(min(self.drawn / self.size, Decimal(1)) * 100) if self.size else 100
 
 
 @dataclass(frozen=True)
@@ -76,15 +89,29 @@ class Had:
 
 def balances(allocations: Iterable[Allocation]) -> dict[int, Balance]:
     """Return what was drawn from allocations, by their ids, latest month first."""
+    allocations = list(allocations)
+    paid = paid_of(allocations)
     drawn: dict[str, list[DrawnIn]] = defaultdict(list)
     for priced in standing_months():
         for each in priced.drawn:
             if "balance" in each and (quantity := Decimal(each["quantity"])):
                 drawn[each["balance"]].append(DrawnIn(priced.feed, priced.period, quantity))
     return {
-        each.pk: Balance(each, tuple(sorted(drawn[each.code], key=lambda one: one.period.month, reverse=True)))
+        each.pk: Balance(
+            each,
+            tuple(sorted(drawn[each.code], key=lambda one: one.period.month, reverse=True)),
+            paid.get(each.pk),
+        )
         for each in allocations
     }
+
+
+def unused(allocation: Allocation) -> Decimal:
+    """Return what of the price of a balance was paid for units that nobody has drawn yet."""
+    balance = balances([allocation])[allocation.pk]
+    if not (paid := balance.paid):
+        return ZERO
+    return paid.left + paid.recognized - max(paid.worth(balance.drawn), paid.recognized)
 
 
 def had(subsidy: UsageSubsidy) -> list[Had]:
@@ -161,11 +188,17 @@ def check_allocation(allocation: Allocation) -> None:
         problems.add("unit", f"No rate has the unit “{allocation.unit}”. Known: {', '.join(sorted(known))}.")
     problems.check_known("rates", allocation.rates, rate_codes(), "rate")
     if allocation.is_prepaid:
-        for name, word in (("fund_org", "Who paid"), ("deferred_fund_org", "Where its money lies until it is used")):
+        for name, word in (
+            ("fund_org", "Who paid"),
+            ("deferred_fund_org", "Where its money lies until it is used"),
+            ("deferred_account", "The account code that its money lies on"),
+        ):
             if not getattr(allocation, name):
                 problems.add(name, f"{word} has to be named for what was paid before.")
         if allocation.unit and allocation.price is None:
             problems.add("price", "What was paid has to be named for what was paid before.")
+        if allocation.worth <= 0 and allocation.price is not None:
+            problems.add("price", "What was paid is above zero. What costs nothing is granted.")
         if is_sponsored(allocation.fund_org) and not allocation.approved_by.strip():
             problems.add(
                 "approved_by",
@@ -174,6 +207,7 @@ def check_allocation(allocation: Allocation) -> None:
             )
     if allocation.pk:
         _check_drawn(allocation, problems)
+        _check_bought(allocation, problems)
     problems.raise_any()
 
 
@@ -199,6 +233,17 @@ def _check_drawn(allocation: Allocation, problems: "_Problems") -> None:
         stored.department_id,
     ):
         problems.add("", "Something was drawn already, so its owner stays. Add another allocation.")
+
+
+def _check_bought(allocation: Allocation, problems: "_Problems") -> None:
+    """What was bought is on a journal as it is."""
+    if not PrepaidEntry.objects.filter(allocation=allocation).exists():
+        return
+    stored = Allocation.objects.get(pk=allocation.pk)
+    for name in BOUGHT:
+        if getattr(allocation, name) != getattr(stored, name):
+            field = "" if name.endswith("_id") else name
+            problems.add(field, "It was bought so. Refund what is left of it, and record another purchase.")
 
 
 class _Problems:

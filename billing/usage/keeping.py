@@ -82,7 +82,6 @@ def terms_data(feed: UsageFeed, terms: Terms) -> dict[str, Any]:
         **listed,
         "fiscal_year_start": terms.fiscal_year_start,
         "currency": terms.currency,
-        "funds": dict(sorted(terms.funds.items())),
         "issuer": dict(vars(terms.issuer)),
         "feed": {"kind": feed.kind, "settings": feed.settings, "time_zone": feed.time_zone},
     }
@@ -98,7 +97,6 @@ def terms_of(priced: PricedMonth) -> Terms:
         before=before_from_data(priced.before.used) if priced.before else Before(),
         fiscal_year_start=kept["fiscal_year_start"],
         currency=kept["currency"],
-        funds=kept["funds"],
         issuer=Issuer(**kept["issuer"]),
         came_after=priced.before,
     )

@@ -89,7 +89,7 @@ def _tables(priced: Priced, terms: Terms, paying: Paying, scratch: Path) -> Iter
     """Yield FOCUS rows with their workings: first those of all lines, then what further fund/orgs pay of them."""
     further, workings = Aside(scratch), Aside(scratch)
     for block in priced.blocks(NEEDED):
-        own, others = with_funders(block.of.lines, block.of.reductions, terms.funds)
+        own, others = with_funders(block.of.lines, block.of.reductions)
         # What further fund/orgs pay of a line came about with it.
         of_others = block.of.workings.take(others.column("line"))
         for lines, how, aside in ((own, block.of.workings, None), (others, of_others, (further, workings))):

@@ -11,7 +11,7 @@ from django.db.models import Q
 from ..errors import BillingError, NextStep
 from ..models import Allocation, BillingPeriod, Import, Policy, PricedMonth, RateSchedule, UsageFeed, UsageSubsidy
 from ..texts import long_month
-from . import taking
+from . import prepaid, taking
 from .focus_rows import Issuer
 from .pricing import schedules
 from .pricing.terms import Balance, Schedule, Scope, Span, Subsidy
@@ -35,8 +35,6 @@ class Terms:
     before: Before
     fiscal_year_start: int
     currency: str
-    # The fund/org that the money of a prepaid balance lies on, by the balance's code.
-    funds: Mapping[str, str]
     # What its rows say of where they come from.
     issuer: Issuer
     # The priced month that `before` is of.
@@ -57,11 +55,6 @@ def terms_of(feed: UsageFeed, month: datetime.date, *, schedule: RateSchedule | 
         before=before_from_data(came_after.used) if came_after else Before(),
         fiscal_year_start=policy.fiscal_year_start,
         currency=policy.currency,
-        funds=dict(
-            Allocation.objects.filter(is_prepaid=True)
-            .exclude(deferred_fund_org="")
-            .values_list("code", "deferred_fund_org")
-        ),
         issuer=issuer_of(feed, month, schedule, policy),
         came_after=came_after,
     )
@@ -167,24 +160,28 @@ def balances_of(feed: UsageFeed, month: datetime.date) -> list[Balance]:
     """Return the balances that use of a month may be drawn from, with what other months and feeds left of them."""
     in_force = Q(valid_until__isnull=True) | Q(valid_until__gte=month)
     found = list(
-        Allocation.objects.filter(in_force, valid_from__lte=month)
+        Allocation.objects.filter(in_force, Q(feed__isnull=True) | Q(feed=feed), valid_from__lte=month)
         .select_related("pi", "project", "department")
         .order_by("order", "code")
     )
     drawn = drawn_from({each.code for each in found}, but=(feed, month)) if found else {}
+    paid = prepaid.paid_of(found)
+    # What was given back or expired is gone, and nothing is drawn from what is not approved.
+    sizes = {each.pk: each.amount - (paid[each.pk].gone if each.pk in paid else Decimal(0)) for each in found}
     return [
         Balance(
             code=each.code,
             scope=Scope(each.scope),
             owner=each.owner,
-            size=each.amount,
-            left=max(each.amount - drawn.get(each.code, Decimal(0)), Decimal(0)),
+            size=max(sizes[each.pk], Decimal(0)),
+            left=max(sizes[each.pk] - drawn.get(each.code, Decimal(0)), Decimal(0)),
             unit=each.unit,
             rates=frozenset(each.rates),
             is_prepaid=each.is_prepaid,
             order=each.order,
         )
         for each in found
+        if each.pk not in paid or not paid[each.pk].waits
     ]
 
 

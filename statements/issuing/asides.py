@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from billing import attribution
+from billing import attribution, prepayments
 from billing.models import BillingPeriod, Policy
 from billing.money import plain
 from billing.setup import logos
@@ -33,15 +33,19 @@ class Asides:
     earlier: Mapping[Owner, Mapping[datetime.date, MonthOfHistory]]
     # The last day of each fund/org, of those that have one.
     fund_ends: Mapping[str, datetime.date]
+    # What to say of prepaid balances, by PI and project; those of a PI without a project are for all of the PI's.
+    prepaid: Mapping[Owner, Sequence[str]]
 
     def of(self, planned: Planned) -> dict[str, Any]:
         """Return what a statement keeps of them."""
         owner = (planned.pi.pk, planned.project.pk if planned.project else None)
+        owners = dict.fromkeys([owner, (planned.pi.pk, None)])
         return {
             "history": self._history(self.earlier.get(owner, {}), planned),
             "paper": self.policy.paper_size,
             "logo": self.policy.logo,
-            "notices": noticing.notices(
+            "notices": noticing.balances(text for each in owners for text in self.prepaid.get(each, ()))
+            + noticing.notices(
                 project=planned.project,
                 fund_orgs=list(dict.fromkeys(line.fund_org for line in planned.lines)),
                 fund_ends=self.fund_ends,
@@ -65,7 +69,7 @@ class Asides:
 def asides_of(period: BillingPeriod, planned: Sequence[Planned], policy: Policy, issued_on: datetime.date) -> Asides:
     """Look up what statements of a month say besides; nothing is looked up where none is issued."""
     if not planned:
-        return Asides(period, policy, issued_on, {}, {})
+        return Asides(period, policy, issued_on, {}, {}, {})
     funds = attribution.reference_of(policy).funds or {}
     return Asides(
         period=period,
@@ -73,6 +77,7 @@ def asides_of(period: BillingPeriod, planned: Sequence[Planned], policy: Policy,
         issued_on=issued_on,
         earlier=_earlier(period, policy.currency),
         fund_ends={fund_org: last for fund_org, (_, last) in funds.items() if last},
+        prepaid=prepayments.noted_on(period),
     )
 
 

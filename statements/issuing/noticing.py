@@ -1,7 +1,7 @@
 """What a statement tells its reader to mind: what ends soon, and what the institution has to say."""
 
 import datetime
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from billing.models import Policy, Project
@@ -34,6 +34,11 @@ def notices(
         {"text": text, "is_urgent": (end - on).days <= URGENT_DAYS} for end, text in sorted(found, key=lambda e: e[0])
     ]
     return told + [{"text": line} for line in standing(policy)]
+
+
+def balances(texts: Iterable[str]) -> list[dict[str, Any]]:
+    """Return what a statement says of prepaid balances, as it keeps notices."""
+    return [{"text": text} for text in texts]
 
 
 def standing(policy: Policy) -> list[str]:

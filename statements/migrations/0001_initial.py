@@ -402,6 +402,8 @@ class Migration(migrations.Migration):
                             ("write_off", "Write-off"),
                             ("borne", "Write-off charged to the center"),
                             ("manual", "Manual charge"),
+                            ("prepaid_use", "Use of a prepaid balance"),
+                            ("prepaid_expired", "Expired prepaid balance"),
                         ],
                         max_length=24,
                     ),

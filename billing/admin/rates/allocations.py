@@ -19,9 +19,12 @@ from ...usage.grants import ALL, NEARLY, Balance
 from ...usage.rate_schedules import words
 from ..audited import BillingAdmin
 from ..formatting import badge
+from ..links import change_url
 from ..naming import NameInput
+from . import purchases
 from .classes import AppliesFilter, ReadMixin, list_text, months_text, validity_badge
 from .fields import MonthField, TicksField
+from .purchases import PurchaseMixin
 
 
 def told(quantity: Decimal, unit: str) -> str:
@@ -42,6 +45,10 @@ def percent_badge(balance: Balance) -> SafeString:
 def _balances() -> dict[int, Balance]:
     """Return every balance, asked once for a page."""
     return once_a_page.value("balances of allocations", lambda: grants.balances(Allocation.objects.order_by("pk")))
+
+
+def _is_bought(allocation: Allocation | None) -> bool:
+    return bool(allocation and allocation.entries.exists())
 
 
 class UsedFilter(admin.SimpleListFilter):
@@ -90,7 +97,7 @@ class AllocationForm(forms.ModelForm):
 
 
 @admin.register(Allocation)
-class AllocationAdmin(ReadMixin, BillingAdmin):
+class AllocationAdmin(PurchaseMixin, ReadMixin, BillingAdmin):
     when_empty = (
         "There are no allocations yet. One is a balance of hours, terabytes or money that use is drawn from before "
         "anything is charged: granted, or paid before."
@@ -105,29 +112,56 @@ class AllocationAdmin(ReadMixin, BillingAdmin):
     autocomplete_fields = ("pi", "project", "department")
     fund_fields = ("fund_org", "deferred_fund_org")
     change_form_template = "admin/billing/allocation/change_form.html"
+    change_list_template = "admin/billing/allocation/change_list.html"
+    verbs = purchases.VERBS
     fieldsets = (
-        (None, {"fields": ("code", "amount", "unit", "rates", "order", "valid_from", "valid_until", "reason")}),
+        (None, {"fields": ("code", "amount", "unit", "feed", "rates", "order", "valid_from", "valid_until", "reason")}),
         ("Whose it is", {"fields": ("pi", "project", "department"), "description": "One of the three."}),
         (
             "Paid before",
             {
-                "fields": ("is_prepaid", "price", "fund_org", "deferred_fund_org", "approved_by"),
-                "description": "What is granted costs nothing. What was paid before lies on a fund/org until it is "
-                "used. A sponsored fund buys no balance before use, unless finance approves.",
+                "fields": ("is_prepaid", "price", "fund_org", "deferred_fund_org", "deferred_account", "approved_by"),
+                "description": "Only for what was charged elsewhere, such as before this system. Record a purchase "
+                "instead to charge it here. A sponsored fund buys no balance before use, unless finance approves.",
             },
         ),
     )
 
     read_fieldsets = (
-        (None, {"fields": ("code", "who", "kind", "unit", "rates_text", "order", "from_to", "applies")}),
-        ("Paid before", {"fields": ("price_amount", "fund_org", "deferred_fund_org", "approved_by")}),
+        (None, {"fields": ("code", "who", "kind", "unit", "feed", "rates_text", "order", "from_to", "applies")}),
+        (
+            "Paid before",
+            {"fields": ("price_amount", "fund_org", "deferred_fund_org", "deferred_account", "approved_by")},
+        ),
         (None, {"fields": ("reason",)}),
+    )
+    # What its purchase says stays.
+    bought_fieldsets: tuple[Any, ...] = (
+        (
+            None,
+            {
+                "fields": (
+                    *("code", "who", "size_amount", "feed", "price_amount", "fund_org", "bought_on"),
+                    *("deferred_fund_org", "deferred_account", "approved_by"),
+                )
+            },
+        ),
+        (None, {"fields": ("rates", "order", "valid_from", "valid_until", "reason")}),
     )
     rates_text = list_text("rates", "rates", "all of its unit")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Allocation | None = None) -> Any:
+        if _is_bought(obj) and self.has_change_permission(request, obj):
+            return self.bought_fieldsets
+        return super().get_fieldsets(request, obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Allocation | None = None) -> Any:
+        names = super().get_readonly_fields(request, obj)
+        return [*names, *self.bought_fieldsets[0][1]["fields"]] if _is_bought(obj) else names
+
     def has_delete_permission(self, request: HttpRequest, obj: Allocation | None = None) -> bool:
         # What was drawn from stays; its last month ends it.
-        is_drawn = bool(obj and grants.balances([obj])[obj.pk].drawn)
+        is_drawn = bool(obj and (grants.balances([obj])[obj.pk].drawn or obj.entries.exists()))
         return super().has_delete_permission(request, obj) and not is_drawn
 
     def change_view(
@@ -146,6 +180,12 @@ class AllocationAdmin(ReadMixin, BillingAdmin):
                 ],
                 "used": percent_badge(balance),
                 "months": [(each, told(each.quantity, unit)) for each in balance.months],
+                "prepaid": [(label, told(amount, "")) for label, amount in purchases.money_of(allocation)],
+                "waits": bool(balance.paid and balance.paid.waits),
+                "entries": [
+                    (each, change_url(each.correction), told(each.correction.total, ""))
+                    for each in purchases.entries_of(allocation)
+                ],
             }
         return super().change_view(request, object_id, form_url, context | (extra_context or {}))
 
@@ -175,7 +215,10 @@ class AllocationAdmin(ReadMixin, BillingAdmin):
 
     @admin.display(description="is", ordering="is_prepaid")
     def kind(self, allocation: Allocation) -> str:
-        return "paid before" if allocation.is_prepaid else "granted"
+        if not allocation.is_prepaid:
+            return "granted"
+        paid = _balances()[allocation.pk].paid
+        return "waits for approval" if paid and paid.waits else "paid before"
 
     @admin.display(description="months", ordering="valid_from")
     def from_to(self, allocation: Allocation) -> str:

@@ -12,6 +12,8 @@ from billing.models import Charge, Correction, CorrectionLine, PayerLine, Person
 from billing.told import fields_of
 
 KINDS = {"transfer": "transfer", "refund": "refund", "write-off": "write_off", "manual": "manual"}
+# What follows from the use of balances is listed, and never entered by hand.
+LISTED = {**KINDS, "prepaid": "prepaid"}
 LINE_HEADINGS = ["PI", "project", "fund/org", "source", "service", "account", "amount"]
 
 
@@ -38,7 +40,7 @@ class Command(BillingCommand):
         every = verbs.add_parser("list", help="show corrections and what became of them")
         every.add_argument("-p", "--period", metavar="2025-02", help="only those charged in this month")
         every.add_argument("--state", choices=Correction.State.values)
-        every.add_argument("--kind", choices=sorted(KINDS))
+        every.add_argument("--kind", choices=sorted(LISTED))
         show = verbs.add_parser("show", help="show a correction, line by line")
         show.add_argument("number", type=int, metavar="N")
         self._add_arguments(verbs.add_parser("add", help="enter a correction"))
@@ -92,7 +94,7 @@ class Command(BillingCommand):
         if state:
             found = found.filter(state=state)
         if kind:
-            found = found.filter(kind=KINDS[kind])
+            found = found.filter(kind=LISTED[kind])
         lines = CorrectionLine.objects.filter(correction__in=found).select_related(
             "pi", "project", "source", "corrects_period"
         )

@@ -178,6 +178,11 @@ def settings_of(parser: argparse.ArgumentParser) -> None:
     mode.add_argument(
         "--showback", dest="is_journaled", action="store_false", default=None, help="show on statements, never journal"
     )
+    parser.add_argument(
+        "--holds-prepayments",
+        choices=("yes", "no"),
+        help="its recovery is deferred revenue: what is bought before use lies there",
+    )
 
 
 def fields_of(options: dict[str, Any]) -> dict[str, Any]:
@@ -185,6 +190,8 @@ def fields_of(options: dict[str, Any]) -> dict[str, Any]:
     fields = {field: options[option].strip() for option, field in TEXTS.items() if options.get(option) is not None}
     if options.get("is_journaled") is not None:
         fields["is_journaled"] = options["is_journaled"]
+    if options.get("holds_prepayments"):
+        fields["holds_prepayments"] = options["holds_prepayments"] == "yes"
     if (address := options.get("default_pi")) is not None:
         fields["default_pi"] = pi_named(address) if address.strip() else None
     return fields
@@ -222,6 +229,7 @@ def described(source: Source) -> dict[str, Any]:
             for change in source.measure_changes.order_by("from_month")
         ],
         "journaled": source.is_journaled,
+        "holds_prepayments": source.holds_prepayments,
         "debit_account": source.debit_account,
         "recovery_fund_org": source.recovery_fund_org,
         "recovery_account": source.recovery_account,

@@ -127,7 +127,6 @@ def explained(
     *,
     subsidies: Sequence[Subsidy] = (),
     balances: Sequence[Balance] = (),
-    funds: Mapping[str, str] | None = None,
 ) -> Explanation:
     """Return how a row came about, of which `working` is kept (see `workings`). Raises NoSuchRate."""
     rate = next((each for each in schedule.rates if each.code == working["rate"]), None)
@@ -141,7 +140,7 @@ def explained(
     listed = decimal(int(made.listed[0]))
     tiers = tuple(_tiers(rate, made, scale, numbers)) if listed else ()
     surcharge, base = decimal(int(made.surcharge[0])), decimal(int(working["base"]))
-    terms = _Terms(rate, {each.code: each for each in subsidies}, {each.code: each for each in balances}, funds or {})
+    terms = _Terms(rate, {each.code: each for each in subsidies}, {each.code: each for each in balances})
     reductions = tuple(terms.reduced(each, Fraction(numbers["free"], scale)) for each in working["reductions"])
     line = _line_of(working["kind"], rate, rate_class, made, base, Fraction(numbers["before"], ONE))
     if line is None:
@@ -277,7 +276,6 @@ class _Terms:
     rate: Rate
     subsidies: Mapping[str, Subsidy]
     balances: Mapping[str, Balance]
-    funds: Mapping[str, str]
 
     def reduced(self, kept: Mapping[str, Any], free: Fraction) -> Reduced:
         """Return a reduction with what it is a part of."""
@@ -287,7 +285,7 @@ class _Terms:
         if by == By.SUBSIDY and subsidy:
             name, percent, of = subsidy.name, subsidy.percent, subsidy.cap
         elif by == By.DRAWDOWN and balance:
-            of, unit, fund_org = balance.size, balance.unit, self.funds.get(code, "")
+            of, unit = balance.size, balance.unit
         elif by == By.FREE and code == self.rate.code:
             of, unit = _cents_of(free), self.rate.unit
         exact = {name: decimal(int(kept[name])) for name in ("quantity", "amount", "used")}

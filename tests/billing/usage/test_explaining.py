@@ -16,14 +16,13 @@ from tests.billing.usage.pricing import ADA, CLASSES, COMPANY, HOUR, MONTH, a_ra
 
 from .test_pricing import PAYERS, TERMS
 
-FUNDS = {"one": "DEF-1", "two": "DEF-2"}
 AMOUNTS = ("list", "contracted", "billed")
 
 
-def rows_of(made, funds=FUNDS):
+def rows_of(made):
     """Return the rows of a priced month, each with how it came about, as they are kept."""
     lines = pa.concat_tables(
-        with_funders(made.lines, made.reductions, funds), promote_options="permissive"
+        with_funders(made.lines, made.reductions), promote_options="permissive"
     ).unify_dictionaries()
     workings = made.workings.take(lines["line"]).to_pylist()
     return [
@@ -33,7 +32,7 @@ def rows_of(made, funds=FUNDS):
 
 
 def why(working, *rates, classes=(), **terms):
-    return explained(working, Schedule("Rates", 1, rates, classes), funds=FUNDS, **terms)
+    return explained(working, Schedule("Rates", 1, rates, classes), **terms)
 
 
 def told(made, *rates, classes=(), currency="USD", **terms):

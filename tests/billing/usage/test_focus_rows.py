@@ -85,7 +85,7 @@ def a_month(subsidies=()):
     )
     tags = ['{"project": "genomics"}', '{"project": "acme"}', ""]
     lines = pa.concat_tables(
-        with_funders(priced.lines, priced.reductions, {}), promote_options="permissive"
+        with_funders(priced.lines, priced.reductions), promote_options="permissive"
     ).unify_dictionaries()
     return priced, focus_table(lines=lines, records=records, tags=tags, issuer=issuer)
 

@@ -170,17 +170,23 @@ def test_an_allocation_is_in_the_unit_of_a_rate(version):
 
 def test_what_was_paid_before_says_who_paid_what_and_where_it_lies():
     found = problems(grants.check_allocation, an_allocation(is_prepaid=True))
-    assert set(found) == {"fund_org", "deferred_fund_org", "price"}
-    grants.check_allocation(
-        an_allocation(is_prepaid=True, fund_org="BIO-001", deferred_fund_org="RC-DEF", price=Decimal(500))
-    )
+    assert set(found) == {"fund_org", "deferred_fund_org", "deferred_account", "price"}
+    paid = {"is_prepaid": True, "fund_org": "BIO-001", "deferred_fund_org": "RC-DEF", "deferred_account": "2300"}
+    grants.check_allocation(an_allocation(**paid, price=Decimal(500)))
+    assert "above zero" in problems(grants.check_allocation, an_allocation(**paid, price=Decimal(0)))["price"]
     # Money is worth what it is.
-    grants.check_allocation(an_allocation(is_prepaid=True, fund_org="BIO-001", deferred_fund_org="RC-DEF", unit=""))
+    grants.check_allocation(an_allocation(**paid, unit=""))
 
 
 def test_a_sponsored_fund_buys_no_balance_unless_finance_is_on_record():
     build.a_fund("430305-7320", is_sponsored=True)
-    bought = an_allocation(is_prepaid=True, fund_org="430305-7320", deferred_fund_org="RC-DEF", price=Decimal(500))
+    bought = an_allocation(
+        is_prepaid=True,
+        fund_org="430305-7320",
+        deferred_fund_org="RC-DEF",
+        deferred_account="2300",
+        price=Decimal(500),
+    )
     assert "is a sponsored fund" in problems(grants.check_allocation, bought)["approved_by"]
     bought.approved_by = "Fay Wong, sponsored programs, June 3"
     grants.check_allocation(bought)

@@ -1,0 +1,3 @@
+from tests.billing.usage.conftest import tiger
+
+__all__ = ["tiger"]
