@@ -22,7 +22,8 @@ def both_readings(local: Seconds, zone: ZoneInfo) -> tuple[Seconds, Seconds]:
     """
     if not len(local):
         return local, local
-    years = range(_year_of(int(local.min())), _year_of(int(local.max())) + 1)
+    # With the year after: changes of December 31, as in Casablanca in 2062, are among its own.
+    years = range(_year_of(int(local.min())), _year_of(int(local.max())) + 2)
     at, before, after = (np.array([change[n] for change in _changes(zone, years)], dtype=np.int64) for n in range(3))
     offsets = np.append(np.int64(_offset(zone, (datetime.date(years[0], 1, 1) - EPOCH.date()).days * DAY - DAY)), after)
     # Until when the clock's time is read by the offset before a change: as PEP 495 has it for fold 0 and 1.
