@@ -26,6 +26,7 @@ from .terms import Terms, rates_of
 
 # A gap between readings is bridged over the end of a month, if it is no longer.
 NEAR = datetime.timedelta(days=LONGEST_GAP)
+GONE = "Of earlier files, {} count no more: a later file of the same time does not have them."
 # Rows that are read at once, where one of a million is asked for.
 GROUP_ROWS = 16_384
 
@@ -138,8 +139,13 @@ def files_of(feed: UsageFeed, month: datetime.date) -> list[UsageFile]:
     assert begins
     assert ends
     near = NEAR if taking.shape_of(feed).are_levels else datetime.timedelta(0)
-    found = feed.files.filter(state=UsageFile.State.STANDING, first__lt=ends + near, last__gte=begins - near)
-    return list(found.select_related("records_file").order_by("pk"))
+    standing = feed.files.filter(state=UsageFile.State.STANDING).select_related("records_file").order_by("pk")
+    found = list(standing.filter(first__lt=ends + near, last__gte=begins - near))
+    if found and taking.shape_of(feed).are_whole:
+        # What these have from before the month may be gone by files that end before it.
+        earliest = min(file.first for file in found if file.first)
+        found = list(standing.filter(first__lt=ends + near, last__gte=min(earliest, begins - near)))
+    return found
 
 
 def records_of(
@@ -153,12 +159,14 @@ def records_of(
     """Return a month's records, each once and cut to the month, with their shape and notes for a person."""
     begins, ends = taking.bounds(month, feed.time_zone)
     paths = [local_copy(file.records_file) for file in files] + list(extra)
+    number = file_records.gone(paths, shape, begins, ends)
+    left_out = (GONE.format("1 record" if number == 1 else f"{number:,} records"),) if number else ()
     if not shape.are_levels:
-        return file_records.RecordsOfFiles(paths, shape, begins, ends, scratch), shape, ()
+        return file_records.RecordsOfFiles(paths, shape, begins, ends, scratch), shape, left_out
     table = cutting.standing([shape.schema.empty_table(), *file_records.read(paths, shape, shape.schema.names)])
     policy = taking.settings_of(feed).policy
     following = (month + datetime.timedelta(days=32)).replace(day=1)
     amounts, notes = levels.amounts(
         table, shape, begin=month, end=following, policy=policy, zone=ZoneInfo(feed.time_zone)
     )
-    return RecordsInMemory(amounts), levels.amounts_shape(shape, policy, month, following), tuple(notes)
+    return RecordsInMemory(amounts), levels.amounts_shape(shape, policy, month, following), (*left_out, *notes)

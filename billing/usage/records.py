@@ -52,6 +52,8 @@ class Shape:
     attributes: tuple[str, ...]
     measures: tuple[Measure, ...]
     are_levels: bool = False
+    # A file has all records that begin from its first to its last: what earlier files have of that time is gone.
+    are_whole: bool = False
 
     @property
     def schema(self) -> pa.Schema:

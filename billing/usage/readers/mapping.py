@@ -35,6 +35,13 @@ class Lasts(StrEnum):
     MOMENT = "moment"
 
 
+class Files(StrEnum):
+    """What a further file means: its rows count beside those of earlier ones, or take their place in its time."""
+
+    ADD = "add"
+    REPLACE = "replace"
+
+
 class DecimalMark(StrEnum):
     POINT = "."
     COMMA = ","
@@ -140,6 +147,7 @@ class ColumnMapping:
     fill: tuple[str, ...] = ()
     decimal: DecimalMark = DecimalMark.POINT
     sheet: str = ""
+    files: Files = Files.ADD
 
     @property
     def shape(self) -> Shape:
@@ -147,6 +155,7 @@ class ColumnMapping:
             attributes=tuple(self.attributes),
             measures=tuple(each.measure for each in self.quantities),
             are_levels=self.are_levels,
+            are_whole=self.files is Files.REPLACE,
         )
 
     @property
@@ -196,6 +205,8 @@ def mapping_of(settings: Mapping[str, Any]) -> ColumnMapping:
         fill=given.texts("fill"),
         decimal=given.choice("decimal", DecimalMark.POINT),
         sheet=given.text("sheet"),
+        # A row without an id that was corrected is another one: nothing else tells that the earlier one is gone.
+        files=given.choice("files", Files.ADD if given.raw("id") else Files.REPLACE),
     )
     if mapping.are_levels and (mapping.end or mapping.length):
         given.refuse("levels", "A level holds at a moment: it has a start, and neither end nor duration.")
