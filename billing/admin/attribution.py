@@ -24,10 +24,12 @@ from ..models.attribution import PATTERNS
 from ..review import deciding, learning, reattribution
 from ..setup import registers
 from ..texts import long_span, number_in
+from ..usage import trying
 from .audited import BillingAdmin, actor_of
 from .formatting import badge
 from .links import change_url
 from .lists import RegisterAdmin
+from .rates.trying import shown
 from .seen import SeenForm, digest_of
 
 REAPPLY = "billing.review_charges"
@@ -93,6 +95,11 @@ def sharing_url(charge: Charge) -> str:
     }
     query = urlencode({name: value for name, value in values.items() if value})
     return f"{reverse('admin:billing_attributionrule_add')}?{query}"
+
+
+LINES = "billing.view_payerline"
+# Charges of months that a rule is tried on while somebody waits.
+MOST_TRIED = 10_000
 
 
 class RuleForm(SeenForm):
@@ -188,8 +195,10 @@ class AttributionRuleAdmin(RegisterAdmin):
             rule = form.instance
         corrected = getattr(request, "corrected_charges", None)
         newest = corrected.order_by("-charged_in__month").first() if corrected is not None else None
+        foreseen = learning.foresee(rule, month=newest.charged_in if newest else None) if rule else None
         extra = {
-            "foreseen": learning.foresee(rule, month=newest.charged_in if newest else None) if rule else None,
+            "foreseen": foreseen,
+            "tried": _tried(rule, foreseen or []) if rule and request.user.has_perm(LINES) else None,
             "made_of": corrected.count() if corrected is not None else 0,
             "preview_is_new": getattr(form, "preview_is_new", False),
         }
@@ -216,6 +225,21 @@ class AttributionRuleAdmin(RegisterAdmin):
         if not rule.is_active:
             return badge("off")
         return badge("over tags", "warn") if rule.overrides_tags else badge("active", "good")
+
+
+def _tried(rule: AttributionRule, foreseen: "Sequence[learning.Foreseen]") -> dict[str, Any] | None:
+    """Return what the months that a rule would decide something of would be charged by it, and the journal have.
+
+    None where it would change nothing, or where they are too large to try while somebody waits.
+    """
+    months = [each.period for each in foreseen if each.changed and not each.is_too_large]
+    if not months or Charge.objects.filter(charged_in__in=months)[: MOST_TRIED + 1].count() > MOST_TRIED:
+        return None
+    try:
+        return shown(trying.try_rule(rule=rule, months=[each.month for each in months]))
+    except BillingError:
+        # What is wrong with the months is told where they are charged.
+        return None
 
 
 def _corrected(request: HttpRequest) -> "list[QuerySet[Charge]]":

@@ -22,7 +22,7 @@ from ..attribution import (
 )
 from ..attribution.holding import settle_flags
 from ..clocks import Clocks
-from ..models import PATHS, BillingPeriod, Charge, Flag, Policy, ReviewDecision, Source
+from ..models import PATHS, AttributionRule, BillingPeriod, Charge, Flag, Policy, ReviewDecision, Source
 from ..progress import Progress
 from ..readers.columns import TEXTS
 from ..readers.tags import tags_of
@@ -76,7 +76,7 @@ class _Of:
 
     def __init__(self, source: Source, comparison: "Comparison") -> None:
         self.attributor = attributor = Attributor(
-            source=source, policy=comparison.policy, directory=comparison.directory
+            source=source, policy=comparison.policy, directory=comparison.directory, trial=comparison.trial
         )
         tags = Memo(tags_of, 50_000)
         self.attributed = Memo(lambda key: attributor.attribute(tags[key[0]], *key[1:]), 50_000)
@@ -90,9 +90,20 @@ class _Of:
 
 
 class Comparison:
-    """One run over a month: every charge is looked at once, what changes is kept, and saved in bulk."""
+    """One run over a month: every charge is looked at once, what changes is kept, and saved in bulk.
 
-    def __init__(self, period: BillingPeriod, source: Source | None, progress: Progress) -> None:
+    A rule on `trial` is applied as if it were saved; then nothing is to be saved.
+    """
+
+    def __init__(
+        self,
+        period: BillingPeriod,
+        source: Source | None,
+        progress: Progress,
+        *,
+        trial: AttributionRule | None = None,
+    ) -> None:
+        self.trial = trial
         self.period = period
         self.source = source
         self.progress = progress

@@ -17,6 +17,7 @@ from .asking import (
     try_now,
 )
 from .results import Journaled, Line, MonthTried, Owed, Totals, Tried
+from .rules import months_of_rule, try_rule
 from .sheets import FORMATS, write
 from .splits import NotSplit, month_named, months_of_project, try_split
 from .subjects import NothingToTry, Subject, of_schedule, of_subsidy, recalled, register, remember, subject_in
@@ -41,6 +42,7 @@ __all__ = [
     "kept",
     "month_named",
     "months_of_project",
+    "months_of_rule",
     "named_months",
     "of_schedule",
     "of_subsidy",
@@ -53,6 +55,7 @@ __all__ = [
     "triable",
     "try_later",
     "try_now",
+    "try_rule",
     "try_split",
     "words",
     "write",
