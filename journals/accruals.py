@@ -97,6 +97,7 @@ def _pair(
     reference: str,
     period: BillingPeriod,
 ) -> Pair:
+    month = period.iso_month
     parts = (source.name, payer.fund_org, payer.natural_account, recovery.fund_org, recovery.natural_account)
     return Pair(
         payer_key=":".join(("accrual", what, *parts))[:1000],
@@ -106,9 +107,10 @@ def _pair(
         payer=payer,
         recovery=recovery,
         reference=reference,
-        description=f"Accrual for {period.iso_month}, {source.label}, {WORDS[what]}",
+        # The ledger writes months as files do.
+        description=f"Accrual for {month}, {source.label}, {WORDS[what]}",
         kind=PayerLine.Kind.CHARGE,
-        for_month=period.iso_month,
+        for_month=month,
         pi_email="",
         pi_name="",
         project_code="",

@@ -181,7 +181,7 @@ def _not_taken_back(accruals: Sequence[tuple[Journal, Journal | None]]) -> list[
         told = ", ".join(
             f"{plain(amount, home)} on {' '.join(place)}" for place, amount in sorted(left.items())[:NAMED]
         )
-        why = f"{reversal} does not take all of it back" if reversal else "nothing takes it back. Reverse it"
+        why = f"{reversal} does not reverse all of it" if reversal else "nothing reverses it. Reverse it"
         found.append(Finding("journal", f"Accrual {accrual}", f"{why}: {told}.", About("journals.journal", accrual.pk)))
     return found
 

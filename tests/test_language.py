@@ -305,6 +305,7 @@ ISO_MODULES = (
     "billing/management/commands/audit.py",
     "billing/admin/list_exports.py",
     "billing/admin/lists.py",
+    "billing/reports/asking.py",
     "statements/api/",
     "statements/list_sheets.py",
     "billing/admin/charges/queue.py",

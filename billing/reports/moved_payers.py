@@ -13,6 +13,7 @@ from django.db.models import F, Q
 from ..fields import AmountSum
 from ..models import Charge, ExchangeRate, PayerSplitShare, ReviewDecision, Source
 from ..money import EXACT, ZERO, to_cents
+from ..texts import iso_month
 from . import ledger
 from .facts import Facts, narrowed
 
@@ -102,7 +103,7 @@ class _Move:
         """Return where journals have it, if a fund/org was charged it before."""
         return ledger.PayerPlace(
             self.charge["charged_in"],
-            f"{self.charge['period__month']:%Y-%m}",
+            iso_month(self.charge["period__month"]),
             self.first.before.get("pi", self.charge["pi__email"] or ""),
             self.first.before.get("project", self.charge["project__code"] or ""),
             fund_org,

@@ -111,9 +111,9 @@ def accruals(periods: Mapping[int, BillingPeriod]) -> Iterator[str]:
     currency = Policy.objects.current().currency
     for each in ledger.accrued(list(periods)):
         back = (
-            f"{each.reversal} takes it back on {long_date(each.reversal_date)}"
+            f"{each.reversal} reverses it on {long_date(each.reversal_date)}"
             if each.reversal_date
-            else "nothing takes it back yet"
+            else "nothing reverses it yet"
         )
         yield (
             f"Accrual {each.number} has {rounded(each.amount, currency)} {currency} on {long_date(each.posting_date)}, "

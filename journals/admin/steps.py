@@ -40,7 +40,7 @@ def submit(request: HttpRequest, journal: Journal, data: dict[str, Any]) -> str:
     if journal.kind == Kind.ACCRUAL:
         reversal = journal.reversals.get()
         counts = " Both count as posted." if journal.state == State.POSTED else ""
-        return f"Accrual {journal} is submitted, and {reversal}, which takes it back, too.{counts} Download both files."
+        return f"Accrual {journal} is submitted, and {reversal}, its reversal, too.{counts} Download both files."
     if journal.state == State.POSTED:
         return f"Journal {journal} is submitted and counts as posted. Download its file for the ledger."
     return f"Journal {journal} is submitted. Download its file for the ledger, and record the answer here."
@@ -232,7 +232,7 @@ VERBS = (
             if journal.kind == Kind.JOURNAL
             else "The ledger refused the accrual. Its reversal is rejected with it."
             if journal.kind == Kind.ACCRUAL
-            else "The ledger refused the reversal. What it was to take back stays in the ledger."
+            else "The ledger refused the reversal. What it was to reverse stays in the ledger."
         ),
         is_dangerous=True,
     ),

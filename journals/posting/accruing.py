@@ -128,7 +128,7 @@ def _require_dates(
     require_reversal_date(date, reversal_date, now)
     if standing := standing_on(period, date):
         accrual, reversal = standing
-        until = f"until {reversal} takes it back on {long_date(reversal.posting_date)}" if reversal else "already"
+        until = f"until {reversal} reverses it on {long_date(reversal.posting_date)}" if reversal else "already"
         raise AccrualRefused(
             f"{accrual} has what the ledger lacks of {period} {until}. Reverse it first, or choose a posting date "
             "after that.",

@@ -113,10 +113,10 @@ def _reject_reversal(accrual: Journal, gesture: Gesture) -> None:
         return
     if reversal.state != Journal.State.SUBMITTED:
         raise WrongState(
-            f"{reversal}, which takes {accrual} back, is {reversal.get_state_display().lower()} already. The ledger "
+            f"{reversal}, which reverses {accrual}, is {reversal.get_state_display().lower()} already. The ledger "
             f"has to take {accrual}, too."
         )
-    reason = f"The ledger rejected {accrual}, which it takes back."
+    reason = f"The ledger rejected {accrual}, which it reverses."
     reversal.state, reversal.rejected_at, reversal.rejection_reason = Journal.State.REJECTED, gesture.now, reason
     reversal.save()
     after = {"state": reversal.state, "lines": [], "file_lines": []}
@@ -164,7 +164,7 @@ def reverse(
             raise WrongState(f"{journal} is a reversal itself. What it took back is in the next draft of {period}.")
         journal = locked(journal, Journal.State.POSTED, "reversed")
         if reversal := Journal.objects.reversals_of(journal).first():
-            raise WrongState(f"{journal} is taken back by {reversal} already, on {long_date(reversal.posting_date)}.")
+            raise WrongState(f"{journal} is reversed by {reversal} already, on {long_date(reversal.posting_date)}.")
         if not reason.strip():
             raise ReasonMissing(f"Say why {journal} is reversed.")
         date = posting_date or reversal_date(journal, now)

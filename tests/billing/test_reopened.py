@@ -155,7 +155,7 @@ def test_corrections_that_another_month_charges_are_shown(tmp_path, capsys):
         lines=list(PayerLine.objects.filter(period=period)), amount=Decimal("80.00"), reason="Outage", **BY
     )
     call_command("periods", "reopen", "2025-01", "--reason", "More")
-    assert "BIO-001: -80.00 USD in 2025-02 (correction)" in capsys.readouterr().out
+    assert "BIO-001: -80.00 USD in February 2025 (correction)" in capsys.readouterr().out
 
 
 COSTS = st.dictionaries(st.sampled_from(["i-1", "i-2", "i-3"]), st.sampled_from(["10", "20", "-5"]), max_size=3)

@@ -124,7 +124,7 @@ def test_what_names_no_fund_and_what_waits_is_left_out_and_named():
 def test_a_second_accrual_waits_until_the_first_is_taken_back():
     a_month()
     submitted()
-    with pytest.raises(posting.AccrualRefused, match="until R2025-01-1 takes it back on Feb 1, 2025"):
+    with pytest.raises(posting.AccrualRefused, match="until R2025-01-1 reverses it on Feb 1, 2025"):
         accrued()
     again = accrued(posting_date=FEBRUARY_1, reversal_date=datetime.date(2025, 3, 1))
     assert again.debits == Decimal("102.5")
@@ -174,7 +174,7 @@ def test_a_rejected_accrual_takes_its_reversal_with_it():
     reversal = accrual.reversals.get()
     assert (reversal.state, reversal.rejection_reason) == (
         "rejected",
-        "The ledger rejected A2025-01-1, which it takes back.",
+        "The ledger rejected A2025-01-1, which it reverses.",
     )
     assert broken() == []
     assert accrued().number == "A2025-01-2"
@@ -191,14 +191,14 @@ def test_an_accrual_whose_reversal_is_posted_cannot_be_rejected():
 def test_a_rejected_reversal_leaves_a_finding_until_somebody_reverses_it_again():
     a_month()
     accrual = posting.post(journal=submitted(), document_number="D-1", **BY)
-    with pytest.raises(WrongState, match="is taken back by R2025-01-1 already"):
+    with pytest.raises(WrongState, match="is reversed by R2025-01-1 already"):
         posting.reverse(journal=accrual, reason="Twice.", **BY)
     posting.reject(journal=accrual.reversals.get(), reason="No such period.", **BY)
     accrual.refresh_from_db()
     assert accrual.state == "posted"
     (said,) = broken()
     assert "Accrual A2025-01-1" in said
-    assert "nothing takes it back. Reverse it: " in said
+    assert "nothing reverses it. Reverse it: " in said
     assert "95.00 on BIO-001 6500" in said
     done = posting.reverse(journal=accrual, reason="Again.", **BY)
     assert set(made.on_chartstrings(accrual, done.reversal).values()) == {0}
@@ -222,7 +222,7 @@ def test_reports_name_accruals_and_count_none():
     for name, total in before.items():
         assert told(name).total == total
         assert any(
-            note == "Accrual A2025-01-1 has 102.50 USD on Jan 31, 2025, and R2025-01-1 takes it back on Feb 1, 2025. "
+            note == "Accrual A2025-01-1 has 102.50 USD on Jan 31, 2025, and R2025-01-1 reverses it on Feb 1, 2025. "
             "It charges nobody and is in no figure here."
             for note in told(name).notes
         )

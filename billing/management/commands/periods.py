@@ -176,7 +176,7 @@ class Command(BillingCommand):
         rows = elsewhere.booked_elsewhere(done)
         lines = [
             f"{each.pi}, {each.fund_org or 'no fund/org'}: {amount(each.amount, each.currency)} in "
-            f"{each.period.iso_month} ({each.what.lower()})"
+            f"{each.period} ({each.what.lower()})"
             for each in rows
         ]
         told = ["Charged in other months already, and not again here:", *lines] if lines else []

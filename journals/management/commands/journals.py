@@ -45,7 +45,7 @@ class Command(BillingCommand):
         submit.add_argument("journal", metavar="N", help=WHICH)
         submit.add_argument("-f", "--format", default="gl", help="as export_journal has it; gl by default")
         submit.add_argument("--date-reason", default="", metavar="TEXT", help="why its date is in another fiscal year")
-        accrue = verbs.add_parser("accrue", help="draft what a month has that the ledger has not, to be taken back")
+        accrue = verbs.add_parser("accrue", help="draft what a month has that the ledger has not, to be reversed")
         accrue.add_argument("period", metavar="2026-06")
         accrue.add_argument("--reverse-on", required=True, metavar="YYYY-MM-DD", help="posting date of its reversal")
         accrue.add_argument("--date", metavar="YYYY-MM-DD", help="posting date; else that of a journal")
@@ -150,7 +150,7 @@ class Command(BillingCommand):
         said = "\n".join(
             [
                 f"{amount(seen.debits, seen.currency)} on each side, posted on "
-                f"{day(seen.posting_date)} and taken back on {day(seen.reversal_date)}.",
+                f"{day(seen.posting_date)} and reversed on {day(seen.reversal_date)}.",
                 *seen.notes,
             ]
         )
