@@ -118,6 +118,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
             ),
         ),
         Item("Policy", (List("Policy", "Policy"),)),
+        Item("Retention", (List("LegalHold", "Legal holds"), List("Disposal", "Disposals"))),
         Item("Users", (List("User", "Users"), List("Group", "Roles", "auth"), List("ApiToken", "API tokens"))),
     ),
     "Logs": (

@@ -63,6 +63,7 @@ FINANCE = {
     "journals.submit_receivables",
     "billing.change_policy",
     "billing.add_fundexception",
+    *("billing.view_legalhold", "billing.add_legalhold", "billing.lift_legalhold", "billing.view_disposal"),
     *(
         f"billing.{verb}_{model}"
         for verb in ("add", "change", "delete")
@@ -85,7 +86,8 @@ FINANCE = {
 
 # Users are made inactive, never deleted, and groups are written by sync_roles.
 ADMIN = {f"billing.{verb}_user" for verb in ("view", "add", "change")} | {
-    *("auth.view_group", "billing.view_apitoken", "billing.add_apitoken", "billing.revoke_apitoken")
+    "billing.dispose_records",
+    *("auth.view_group", "billing.view_apitoken", "billing.add_apitoken", "billing.revoke_apitoken"),
 }
 
 # PIs and delegates have no permission: what they see follows from who they are.

@@ -74,6 +74,8 @@ FILE_UPLOAD_DIRECTORY_PERMISSIONS = 0o750
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 # Not where the whole machine keeps its temporary files: what a killed process leaves here is cleared away.
 FILE_UPLOAD_TEMP_DIR = VAR_DIR / "uploads"
+# How many years after the end of its fiscal year the detail of charges is kept at least.
+RETENTION_YEARS = env.int("RETENTION_YEARS", default=7)
 MAX_UPLOAD_BYTES = env.int("MAX_UPLOAD_BYTES", default=2 * 1024**3)
 
 # Received files and documents are in a bucket where this names one, so that several machines share them.

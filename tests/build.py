@@ -1,6 +1,7 @@
 """Plain builders: `a_charge()`, `a_period()`. Each makes what it needs and takes what matters."""
 
 import datetime
+import hashlib
 import itertools
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -23,11 +24,13 @@ from billing.models import (
     Correction,
     Customer,
     Department,
+    Disposal,
     Flag,
     FundingSource,
     Import,
     ImportOverlap,
     ImportTotal,
+    LegalHold,
     Membership,
     PayerLine,
     PayerSplit,
@@ -40,6 +43,7 @@ from billing.models import (
     User,
 )
 from billing.models.periods import parse_month
+from billing.setup import holds
 from openchargeback.roles import STAFF_ROLES, sync_roles
 
 NOW = datetime.datetime(2025, 2, 3, 9, 30, tzinfo=datetime.UTC)
@@ -180,6 +184,26 @@ def a_project(code: str = "genomics", **fields: Any) -> Project:
 def a_fund(fund_org: str = "BIO-001", **fields: Any) -> FundingSource:
     fund, _ = FundingSource.objects.get_or_create(fund_org=fund_org, defaults=fields)
     return fund
+
+
+def a_hold(reason: str = "Case 12", **subject: Any) -> LegalHold:
+    """Place a legal hold on a `pi`, `project`, `fund` or `period`."""
+    return holds.place(hold=LegalHold(reason=reason, **subject), actor=SOMEBODY, now=NOW)
+
+
+def a_disposal(certificate: str = "CERTIFICATE OF DISPOSAL") -> Disposal:
+    """Make the record of a disposal of nothing."""
+    sha256 = hashlib.sha256(certificate.encode()).hexdigest()
+    return Disposal.objects.create(
+        before=2020,
+        first_kept=datetime.date(2019, 7, 1),
+        years=7,
+        decided_at=NOW,
+        decided_by_name="somebody",
+        completed_at=NOW,
+        certificate=certificate,
+        sha256=sha256,
+    )
 
 
 def a_split(shares: dict[str, str], **fields: Any) -> PayerSplit:

@@ -31,6 +31,7 @@ from billing.models import (
     BillingPeriod,
     Charge,
     CloudAccount,
+    Disposal,
     ExchangeRate,
     FundException,
     Import,
@@ -363,6 +364,20 @@ iiii >>>>  iiii >>>>  admin/billing/question/<path:object_id>/history/
 iiii xxxx  iiii xxxx  admin/billing/question/<path:object_id>/delete/
 iiii oooo  iiii xxxx  admin/billing/question/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/question/<path:object_id>/
+iiii xxoo  iiii xxoo  admin/billing/legalhold/<path:object_id>/lift/
+iiii xxoo  iiii xxoo  admin/billing/legalhold/
+iiii xxoo  iiii xxoo  admin/billing/legalhold/add/
+iiii xx>>  iiii xx>>  admin/billing/legalhold/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/legalhold/<path:object_id>/delete/
+iiii xxoo  iiii xxxx  admin/billing/legalhold/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/legalhold/<path:object_id>/
+iiii xxoo  iiii mmmm  admin/billing/disposal/<int:number>/certificate/
+iiii xxoo  iiii xxoo  admin/billing/disposal/
+iiii xxxx  iiii xxxx  admin/billing/disposal/add/
+iiii xx>>  iiii xx>>  admin/billing/disposal/<path:object_id>/history/
+iiii xxxx  iiii xxxx  admin/billing/disposal/<path:object_id>/delete/
+iiii xxoo  iiii xxxx  admin/billing/disposal/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/disposal/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/source/
 iiii xxoo  iiii xxoo  admin/billing/source/add/
 iiii >>>>  iiii >>>>  admin/billing/source/<path:object_id>/history/
@@ -638,6 +653,8 @@ def house(cast, settings):
     _ask(cast)
     _price_usage()
     build.a_pi("guest@elsewhere.org")
+    build.a_hold(pi=held.pi)
+    build.a_disposal()
     build.a_department("BIO")
     build.a_period("2025-03")
     build.a_pi("eve@acme.example", customer=build.a_customer())
@@ -747,6 +764,8 @@ def address_of(route: str, root: User) -> str:
         "admin/billing/charge/<int:number>/<str:way>/of-list/": "admin/billing/charge/1/next/of-list/",
         "admin/billing/import/<int:number>/file/<int:place>/": "admin/billing/import/"
         f"{ImportedFile.objects.earliest('pk').imported_in_id}/file/1/",
+        "admin/billing/disposal/<int:number>/certificate/": "admin/billing/disposal/"
+        f"{Disposal.objects.get().pk}/certificate/",
         "admin/billing/job/<int:job_id>/download/": f"admin/billing/job/{Job.objects.earliest('pk').pk}/download/",
         "admin/statements/statement/<int:pk>/pdf/": f"admin/statements/statement/{hers.pk}/pdf/",
         "admin/statements/statement/<int:pk>/charges.csv": f"admin/statements/statement/{hers.pk}/charges.csv",
@@ -1022,6 +1041,7 @@ COMMANDS = {
     "demo": ADMIN,
     "departments load a.csv": CURATE,
     "departments export -o a.csv": EVERY,
+    "dispose --before FY2000": ADMIN,
     "doctor": ADMIN,
     "corrections list": EVERY,
     "corrections show 1": EVERY,

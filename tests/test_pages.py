@@ -30,12 +30,14 @@ from billing.models import (
     Charge,
     CloudAccount,
     Customer,
+    Disposal,
     ExchangeRate,
     FundException,
     FundingSource,
     Import,
     InvoiceTotal,
     Job,
+    LegalHold,
     PayerLine,
     Person,
     Policy,
@@ -103,6 +105,8 @@ def a_full_house() -> None:
     build.a_correction(build.a_charge("50.00", period="2024-11", project="entered"))
     biology = build.a_department("BIO", name="Biology", parent=build.a_department("SCI", name="Sciences"))
     build.a_pi("bob@u.edu", department=biology)
+    build.a_hold(period=charge.period)
+    build.a_disposal()
     with_events()
 
 
@@ -168,10 +172,10 @@ def test_every_admin_page_opens_for_whom_it_should_and_nobody_else(client, house
             check_policy(page)
 
 
-def test_viewers_see_everything_but_users_and_change_nothing(client, house):
+def test_viewers_see_everything_but_users_and_retention_and_change_nothing(client, house):
     client.force_login(house.viewer)
     for model in MODELS:
-        expected = 403 if model in (ApiToken, User, Group) else 200
+        expected = 403 if model in (ApiToken, Disposal, LegalHold, User, Group) else 200
         assert client.get(admin_url(model, "changelist")).status_code == expected, model
         assert client.get(admin_url(model, "add")).status_code == 403, model
 
@@ -289,6 +293,9 @@ def more(number: int) -> None:
         Job.objects.create(kind=Job.Kind.IMPORT, created_at=timezone.now(), created_by=person.user)
         AttributionRule.objects.create(source=charge.source, pi=person, project=project)
         CloudAccount.objects.create(source=charge.source, account_id=name, default_pi=person, default_project=project)
+        for subject in ({"pi": person}, {"project": project}, {"period": charge.period}):
+            build.a_hold(**subject)
+        build.a_disposal()
         Policy.objects.create(created_by=person.user)
         with_events()
 

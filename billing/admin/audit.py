@@ -46,6 +46,8 @@ NOUNS = {
     "cloud_account": "Cloud accounts",
     "funding_source": "Funding sources",
     "funds": "Lists of funds",
+    "legal_hold": "Legal holds",
+    "disposal": "Disposals",
     "fund_exception": "Exceptions of fund/orgs",
     "people": "Lists of people",
     "projects": "Lists of projects",

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING, cast
 from django.conf import settings
 from django.core.files.storage import default_storage
 
+from . import disposed
 from .folders import own_folder
 from .places import InStorage, OnDisk, Place
 from .writing import Pending, publish_all, whole, whole_if_absent, write_whole
@@ -52,8 +53,12 @@ def writing(name: str) -> Iterator[IO[bytes]]:
 
 
 def read(name: str) -> bytes:
-    """Return a document. Raises FileNotFoundError."""
-    return there.read(name) if (there := bucket()) else _path(name).read_bytes()
+    """Return a document. Raises FileNotFoundError, and of those DisposedOf where it was disposed of."""
+    try:
+        return there.read(name) if (there := bucket()) else _path(name).read_bytes()
+    except FileNotFoundError:
+        disposed.require_not(name)
+        raise
 
 
 def opened(name: str) -> IO[bytes]:
@@ -76,10 +81,22 @@ def written_at(name: str) -> datetime.datetime | None:
         return None
 
 
+def size(name: str) -> int | None:
+    """Return the size of a document in bytes; None where there is none."""
+    if there := bucket():
+        entry = there.entry(name)
+        return entry.size if entry else None
+    try:
+        return _path(name).stat().st_size
+    except FileNotFoundError:
+        return None
+
+
 def remove(name: str) -> None:
-    """Remove a document, if it is there."""
+    """Remove a document, if it is there, and a copy that was fetched of it."""
     if there := bucket():
         there.delete(name)
+        (Path(settings.VAR_DIR) / "fetched" / PurePosixPath(name).name).unlink(missing_ok=True)
     else:
         _path(name).unlink(missing_ok=True)
 

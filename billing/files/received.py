@@ -1,6 +1,5 @@
 """Files as received: kept once by their SHA-256, under a name made from it and never from theirs."""
 
-import contextlib
 import datetime
 import fcntl
 import hashlib
@@ -25,6 +24,7 @@ from ..models import StoredFile
 from ..progress import Progress, unwatched
 from ..readers import UnreadableFile
 from ..readers.opening import open_file
+from . import disposed
 from .folders import own_folder
 from .places import InStorage, OnDisk, Place
 from .writing import whole
@@ -97,6 +97,8 @@ def store_chunks(content: Iterable[bytes], *, now: datetime.datetime, progress: 
             # It is received anew where nothing came of it before, and not to be cleared away meanwhile.
             unused().filter(pk=known.pk).update(received_at=now)
             return known
+        if known:
+            disposed.require_not(known.path, what="This file was received before. It")
         if not default_storage.exists(name):
             with Path(temporary).open("rb") as complete:
                 default_storage.save(name, _Movable(complete, temporary))
@@ -144,18 +146,34 @@ def local_copy(stored: StoredFile) -> Path:
     """Return where a stored file can be read on this machine; where it is gone, nothing is at that path.
 
     A storage on this disk has a path already. From any other the file is fetched once, and kept for a day after it was
-    last asked for. Raises FileAltered where what was fetched is not what was received.
+    last asked for. Raises FileAltered where what was fetched is not what was received, and DisposedOf.
     """
     if path := _path_of(stored):
+        if not path.exists():
+            disposed.require_not(stored.path, what=f"The file {stored}")
         return path
     own_folder("fetched")
     copy = _fetched_path(stored)
     if copy.exists():
         copy.touch()
         return copy
-    with contextlib.suppress(FileNotFoundError), whole(copy) as target:
-        _require(stored, _fetched(stored, target))
+    try:
+        with whole(copy) as target:
+            _require(stored, _fetched(stored, target))
+    except FileNotFoundError:
+        disposed.require_not(stored.path, what=f"The file {stored}")
     return copy
+
+
+def remove(path: str) -> None:
+    """Remove what the storage has at a path, and the copy of it on this machine."""
+    default_storage.delete(path)
+    (Path(settings.VAR_DIR) / "fetched" / PurePath(path).name).unlink(missing_ok=True)
+
+
+def size_at(path: str) -> int | None:
+    """Return the size of what the storage has at a path, in bytes; None where there is nothing."""
+    return default_storage.size(path) if default_storage.exists(path) else None
 
 
 def opened_at(path: str) -> IO[bytes]:

@@ -111,6 +111,15 @@ class Migration(migrations.Migration):
                 ),
                 ("last_posting_date", models.DateField(blank=True, null=True)),
                 (
+                    "final_report_date",
+                    models.DateField(
+                        blank=True,
+                        help_text="When the final financial report of the award was submitted. Detail of what it was charged is kept for three years from then (2 CFR 200.334).",
+                        null=True,
+                        verbose_name="final financial report",
+                    ),
+                ),
+                (
                     "budget",
                     billing.fields.TotalField(
                         blank=True,
@@ -4854,5 +4863,247 @@ class Migration(migrations.Migration):
                     )
                 ],
             },
+        ),
+        migrations.CreateModel(
+            name="Disposal",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "before",
+                    models.PositiveIntegerField(
+                        help_text="What was kept of earlier fiscal years.", verbose_name="before fiscal year"
+                    ),
+                ),
+                ("first_kept", models.DateField(verbose_name="first month kept")),
+                (
+                    "years",
+                    models.PositiveSmallIntegerField(
+                        help_text="RETENTION_YEARS as it was then.", verbose_name="years kept"
+                    ),
+                ),
+                (
+                    "held_back",
+                    models.JSONField(
+                        default=list, help_text="Kind, month, files, bytes and why of what was held back."
+                    ),
+                ),
+                ("decided_at", models.DateTimeField(verbose_name="decided")),
+                ("decided_by_name", models.CharField(max_length=254, verbose_name="decided by")),
+                ("completed_at", models.DateTimeField(blank=True, null=True, verbose_name="completed")),
+                ("certificate", models.TextField(blank=True, help_text="To the byte.")),
+                ("sha256", models.CharField(blank=True, max_length=64, verbose_name="SHA-256 of the certificate")),
+                (
+                    "decided_by",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-pk",),
+                "permissions": [("dispose_records", "Can dispose of records past their retention")],
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
+            name="DisposedFile",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("received", "Files as received"),
+                            ("usage", "Usage records"),
+                            ("charges", "Charges of statements"),
+                            ("statement", "PDFs with charges attached"),
+                            ("email", "E-mails as sent"),
+                        ],
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "name",
+                    models.CharField(help_text="Its path in the storage, or the name of the document.", max_length=254),
+                ),
+                ("sha256", models.CharField(db_index=True, max_length=64, verbose_name="SHA-256")),
+                ("size", models.BigIntegerField(help_text="Bytes.")),
+                ("months", models.JSONField(default=list, help_text="The months that it was of: 2019-01.")),
+                (
+                    "disposal",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="files", to="billing.disposal"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("pk",),
+                "default_permissions": (),
+            },
+        ),
+        migrations.CreateModel(
+            name="LegalHold",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "reason",
+                    models.TextField(
+                        help_text="Such as the number of the case, the audit or the request. It stays with it."
+                    ),
+                ),
+                ("placed_at", models.DateTimeField(editable=False, verbose_name="placed")),
+                ("placed_by_name", models.CharField(editable=False, max_length=254, verbose_name="placed by")),
+                ("lifted_at", models.DateTimeField(blank=True, editable=False, null=True, verbose_name="lifted")),
+                (
+                    "lifted_by_name",
+                    models.CharField(blank=True, editable=False, max_length=254, verbose_name="lifted by"),
+                ),
+                ("lifted_because", models.TextField(blank=True, editable=False, verbose_name="lifted because")),
+                (
+                    "fund",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="legal_holds",
+                        to="billing.fundingsource",
+                        verbose_name="fund/org",
+                    ),
+                ),
+                (
+                    "period",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="legal_holds",
+                        to="billing.billingperiod",
+                        verbose_name="month",
+                    ),
+                ),
+                (
+                    "pi",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="legal_holds",
+                        to="billing.person",
+                        verbose_name="PI",
+                    ),
+                ),
+                (
+                    "placed_by",
+                    models.ForeignKey(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "project",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="legal_holds",
+                        to="billing.project",
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("-pk",),
+                "permissions": [("lift_legalhold", "Can lift a legal hold")],
+                "default_permissions": ("add", "view"),
+            },
+        ),
+        migrations.AddConstraint(
+            model_name="disposal",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("certificate", ""), ("completed_at__isnull", True), ("sha256", "")),
+                    models.Q(
+                        ("completed_at__isnull", False),
+                        models.Q(("certificate", ""), _negated=True),
+                        models.Q(("sha256", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="completed_disposal_has_a_certificate",
+                violation_error_message="A completed disposal has a certificate.",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="disposedfile",
+            index=models.Index(fields=["name"], name="disposed_file_name"),
+        ),
+        migrations.AddConstraint(
+            model_name="disposedfile",
+            constraint=models.UniqueConstraint(fields=("disposal", "name"), name="one_disposed_file_per_name"),
+        ),
+        migrations.AddConstraint(
+            model_name="legalhold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("fund__isnull", True),
+                        ("period__isnull", True),
+                        ("pi__isnull", False),
+                        ("project__isnull", True),
+                    ),
+                    models.Q(
+                        ("fund__isnull", True),
+                        ("period__isnull", True),
+                        ("pi__isnull", True),
+                        ("project__isnull", False),
+                    ),
+                    models.Q(
+                        ("fund__isnull", False),
+                        ("period__isnull", True),
+                        ("pi__isnull", True),
+                        ("project__isnull", True),
+                    ),
+                    models.Q(
+                        ("fund__isnull", True),
+                        ("period__isnull", False),
+                        ("pi__isnull", True),
+                        ("project__isnull", True),
+                    ),
+                    _connector="OR",
+                ),
+                name="legal_hold_has_one_subject",
+                violation_error_message="Choose one of PI, project, fund/org and month.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="legalhold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("reason", ""), _negated=True),
+                name="legal_hold_has_a_reason",
+                violation_error_message="A legal hold needs a reason.",
+            ),
+        ),
+        migrations.AddConstraint(
+            model_name="legalhold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("lifted_at__isnull", True), ("lifted_because", ""), ("lifted_by_name", "")),
+                    models.Q(
+                        ("lifted_at__isnull", False),
+                        models.Q(("lifted_by_name", ""), _negated=True),
+                        models.Q(("lifted_because", ""), _negated=True),
+                    ),
+                    _connector="OR",
+                ),
+                name="legal_hold_lifted_by_somebody",
+                violation_error_message="A legal hold is lifted by somebody, at some time, for a reason.",
+            ),
         ),
     ]

@@ -35,6 +35,7 @@ from .prepaid import PrepaidEntry
 from .proofs import FrozenProof, InvoiceTotal
 from .questions import DisputedCharge, Message, Question
 from .rates import Allocation, RateClassMember, RateSchedule, UsageSubsidy
+from .retention import Disposal, DisposedFile, LegalHold
 from .saved_views import SavedView
 from .sources import CostMeasureChange, Source
 from .studies import CostPool, RateStudy
@@ -67,6 +68,8 @@ __all__ = [
     "Customer",
     "DIMENSION_MODELS",
     "Department",
+    "Disposal",
+    "DisposedFile",
     "DisputedCharge",
     "Description",
     "Dimension",
@@ -84,6 +87,7 @@ __all__ = [
     "InvoiceTotal",
     "Job",
     "Kept",
+    "LegalHold",
     "Logo",
     "Membership",
     "Message",

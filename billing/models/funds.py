@@ -46,6 +46,13 @@ class FundingSource(models.Model):
     valid_from = models.DateField(null=True, blank=True)
     valid_until = models.DateField(null=True, blank=True, help_text="The last day of service it may pay for.")
     last_posting_date = models.DateField(null=True, blank=True)
+    final_report_date = models.DateField(
+        "final financial report",
+        null=True,
+        blank=True,
+        help_text="When the final financial report of the award was submitted. Detail of what it was charged is kept "
+        "for three years from then (2 CFR 200.334).",
+    )
     budget = TotalField(
         null=True,
         blank=True,

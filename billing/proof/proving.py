@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..files.disposed import told_of_month
 from ..models import BillingPeriod
 from ..moments import at_one_moment
 from ..usage.reconciling import UnitsOfRate, units_of
@@ -31,6 +32,8 @@ class Proof:
     sides: dict[str, Side] = field(default_factory=dict)
     # What became of the units of usage that was priced here.
     units: list[UnitsOfRate] = field(default_factory=list)
+    # What of the month's detail was disposed of, in sentences: it is gone, and is to be.
+    disposed: list[str] = field(default_factory=list)
 
     @property
     def lines(self) -> list[Line]:
@@ -92,7 +95,16 @@ class Proof:
             "fingerprints": {code: side.fingerprint for code, side in sorted(self.sides.items())},
             "broken": [each.as_data() for each in (*self.broken, *self.miscounted)],
             "tampered": [each.as_data() for each in self.tampered],
-        } | ({"usage": [each.as_data() for each in self.units]} if self.units else {})
+        } | self._besides()
+
+    def _besides(self) -> dict[str, Any]:
+        """What only some months have."""
+        found: dict[str, Any] = {}
+        if self.units:
+            found["usage"] = [each.as_data() for each in self.units]
+        if self.disposed:
+            found["disposed"] = self.disposed
+        return found
 
 
 @at_one_moment
@@ -123,6 +135,7 @@ def prove(period: BillingPeriod) -> Proof:
         broken=[*run, *(each for side in sides.values() for each in side.broken), *_of_usage(month, units)],
         sides=sides,
         units=units,
+        disposed=told_of_month(period.month),
     )
     proof.tampered = tampering.found_since(then, proof)
     return proof

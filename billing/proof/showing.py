@@ -53,6 +53,7 @@ class Proven:
     uncharged: tuple[coverage.Uncharged, ...]
     frozen: Frozen | None
     units: tuple[UnitsOfRate, ...] = ()
+    disposed: tuple[str, ...] = ()
 
     @property
     def is_open(self) -> bool:
@@ -89,6 +90,7 @@ def proven(period: BillingPeriod, *, now: datetime.datetime, progress: Progress 
             if frozen
             else None,
             units=tuple(report.proof.units),
+            disposed=tuple(report.proof.disposed),
         )
 
 

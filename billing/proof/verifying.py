@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Q
 
+from ..files import disposed
 from ..files.places import MIB, Place, Signature
 from ..files.received import place_of
 from ..models import BillingPeriod, Import, StoredFile
@@ -42,6 +43,8 @@ class Verified:
     """What reading the files again found."""
 
     files: int = 0
+    # Of these, how many were disposed of: they are gone, and are to be.
+    disposed: int = 0
     size: int = 0
     altered: list[Altered] = field(default_factory=list)
 
@@ -68,7 +71,8 @@ def verify(period: BillingPeriod | None = None, *, progress: Progress = unwatche
         for kept in provider(period):
             found.files += 1
             altered, size = _looked_at(kept, trusts_signature=False)
-            found.size += size
+            found.disposed += size is None
+            found.size += size or 0
             if altered:
                 found.altered.append(altered)
             progress(found.size // MIB, 0, "Reading MiB")
@@ -100,12 +104,14 @@ def wrong(kept: Kept, *, trusts_signature: bool) -> Altered | None:
     return _looked_at(kept, trusts_signature=trusts_signature)[0]
 
 
-def _looked_at(kept: Kept, *, trusts_signature: bool) -> tuple[Altered | None, int]:
-    """Return what is wrong with a file, and the size of one that is as recorded."""
+def _looked_at(kept: Kept, *, trusts_signature: bool) -> tuple[Altered | None, int | None]:
+    """Return what is wrong with a file, and the size of one that is as recorded; None of one that was disposed of."""
     what, place = kept.what, kept.place
     try:
         sha256, size = _hashed(place, trusts_signature=trusts_signature)
     except FileNotFoundError:
+        if disposed.said_by_hash(kept.sha256):
+            return None, None
         if kept.can_be_made_again:
             return None, 0
         return Altered(what, place, f"its file is gone ({place}). Put it back from a backup.", kept.about), 0

@@ -14,6 +14,8 @@ from django.db import models
 from django.db.models import Min, Q
 
 from ..errors import BillingError
+from ..files import disposed
+from ..files.disposed import DisposedOf
 from ..files.received import chunks, local_copy
 from ..models import (
     AttributionRule,
@@ -163,11 +165,14 @@ def hash_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def require_as_stored(stored: StoredFile, path: Path, what: str) -> None:
-    """Raise NotReplayable, naming a file by `what` it is, where it is not what was stored."""
+def as_stored(stored: StoredFile, what: str) -> Path:
+    """Return where a file can be read. Raises NotReplayable, naming it by `what` it is, where it is not as stored."""
     named = f"{what} (SHA-256 {stored.sha256}, {stored.path})"
     try:
+        path = local_copy(stored)
         now = hash_of(path)
+    except DisposedOf as error:
+        raise NotReplayable(f"The stored file {named} was {disposed.said(stored.path)}.") from error
     except OSError as error:
         raise NotReplayable(
             f"The stored file {named} cannot be read: {error.strerror}. Restore it from the backup."
@@ -176,6 +181,7 @@ def require_as_stored(stored: StoredFile, path: Path, what: str) -> None:
         raise NotReplayable(
             f"The stored file {named} is not what was received: its SHA-256 is {now} now. Restore it from the backup."
         )
+    return path
 
 
 def _files(imports: Iterable[Import], folder: Path) -> dict[int, list[ImportedFile]]:
@@ -189,8 +195,7 @@ def _files(imports: Iterable[Import], folder: Path) -> dict[int, list[ImportedFi
             if stored.sha256 in checked:
                 continue
             checked.add(stored.sha256)
-            path = local_copy(stored)
-            require_as_stored(stored, path, f"{file.name} of import {imported.pk}")
+            path = as_stored(stored, f"{file.name} of import {imported.pk}")
             link = folder / "var" / "files" / stored.path
             link.parent.mkdir(parents=True, exist_ok=True)
             link.symlink_to(path.resolve())

@@ -19,7 +19,7 @@ from ..usage import accounts, keeping, making, taking
 from ..usage.aside import BLOCK
 from ..usage.records import in_blocks
 from .figures import Difference
-from .recording import NotReplayable, require_as_stored
+from .recording import NotReplayable, as_stored
 
 # What tells people which record a row is of.
 RECORD = "x_UsageId"
@@ -61,7 +61,7 @@ def reprice(period: BillingPeriod, imports: Sequence[Import]) -> Repriced:
     differences: list[Difference] = []
     for priced in months:
         for what, stored in _files_of(priced):
-            require_as_stored(stored, local_copy(stored), what)
+            as_stored(stored, what)
         files |= {each.pk for each in keeping.files_of(priced)}
         rows += priced.rows
         differences += _differing(priced)

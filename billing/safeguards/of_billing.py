@@ -10,10 +10,13 @@ from ..models import (
     Correction,
     CorrectionLine,
     CostPool,
+    Disposal,
+    DisposedFile,
     DisputedCharge,
     ExchangeRate,
     Flag,
     FrozenProof,
+    LegalHold,
     Message,
     MonthTotal,
     PayerLine,
@@ -47,6 +50,7 @@ def register_own() -> None:
         *_of_rate_studies(),
         *_of_the_audit_log(),
         *_of_periods(),
+        *_of_retention(),
     )
 
 
@@ -218,4 +222,25 @@ def _of_periods() -> list[Refusal]:
             "a closed billing period is not deleted",
             when="{row}.status IN ('closed', 'finalized')",
         ),
+    ]
+
+
+def _of_retention() -> list[Refusal]:
+    """A hold is lifted once, and what was disposed of stays on record under its certificate."""
+    return [
+        frozen(LegalHold, "true", "a legal hold is lifted, never edited", free=LegalHold.FREE, name="edit"),
+        frozen(LegalHold, "{old}.lifted_at IS NOT NULL", "a legal hold is lifted once"),
+        Refusal("delete", LegalHold, "delete", "a legal hold is lifted, never deleted"),
+        frozen(Disposal, "true", "a disposal is decided once", free=Disposal.COMPLETED, name="edit"),
+        frozen(Disposal, "{old}.completed_at IS NOT NULL", "a certificate of disposal is locked"),
+        Refusal("delete", Disposal, "delete", "a certificate of disposal is kept"),
+        Refusal(
+            "insert",
+            DisposedFile,
+            "insert",
+            "the certificate of a disposal is locked, with its files",
+            ("disposal",),
+            "{row}.completed_at IS NOT NULL",
+        ),
+        *kept_for_ever(DisposedFile, "what was disposed of is kept on record"),
     ]

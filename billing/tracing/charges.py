@@ -10,6 +10,7 @@ from django.db.models import prefetch_related_objects
 from django.utils import timezone
 
 from .. import attribution
+from ..files import disposed
 from ..importing import origins
 from ..models import Charge, Flag, Import, ImportedFile, Policy, ReviewDecision
 from ..money import plain
@@ -44,6 +45,8 @@ class TracedCharge:
     told: str
     tags: dict[str, tuple[str, str]]
     usage: TracedUsage | None = None
+    # What became of its file where that is gone permanently.
+    disposed: str = ""
 
     @property
     def status(self) -> str:
@@ -95,6 +98,7 @@ class TracedCharge:
             "sha256": self.file.file.sha256 if self.file else None,
             "member": self.file.member if self.file else None,
             "line": self.line,
+            "disposed": self.disposed or None,
             "rows": charge.row_count,
             "told": self.told,
             "usage": self.usage.as_data() if self.usage else None,
@@ -126,6 +130,8 @@ class TracedCharge:
         )
         if origin:
             lines.append(f"  {shown(origin.name)}, line {self.line:,}, SHA-256 {origin.file.sha256}")
+        if self.disposed:
+            lines.append(f"  the file was {self.disposed}")
         if self.told:
             lines.append(f"  {self.told}")
         if self.usage:
@@ -158,11 +164,13 @@ def charges_with_past(
         (file.imported_in_id, file.number): file
         for file in ImportedFile.objects.select_related("file").filter(imported_in__in=imports)
     }
+    gone = disposed.said_of({file.file.path for file in files.values()})
     usage = usage_of(read_from.values(), with_records=with_records, page=page)
     policy = Policy.objects.current()
     found = []
     for charge in listed:
         origin = read_from[charge.pk]
+        file = files.get((origin.imported_in_id, origin.file_number))
         found.append(
             TracedCharge(
                 charge=charge,
@@ -170,11 +178,12 @@ def charges_with_past(
                 flags=tuple(flags[charge.pk]),
                 decisions=tuple(decisions[charge.pk]),
                 imported=charge.imported_in,
-                file=files.get((origin.imported_in_id, origin.file_number)),
+                file=file,
                 line=origin.line_number,
                 told=origins.told_of(charge, origin),
                 tags=attribution.tags_used(charge.tags, policy),
                 usage=usage.get(origin.pk),
+                disposed=gone.get(file.file.path, "") if file else "",
             )
         )
     return tuple(found)

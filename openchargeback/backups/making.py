@@ -14,9 +14,9 @@ from billing import audit
 from billing.audit import Actor, anchors
 from billing.audit.anchors import Anchor
 from billing.errors import BillingError
-from billing.files import Pending
+from billing.files import Pending, disposed
 from billing.files.received import chunks, opened_at
-from billing.models import AuditEvent, AuditHead, StoredFile
+from billing.models import AuditEvent, AuditHead, DisposedFile, StoredFile
 from billing.moments import one_moment
 from billing.progress import Progress, unwatched
 
@@ -127,7 +127,8 @@ def _write(writer: Writer, *, now: datetime.datetime, progress: Progress) -> Man
                 stored_table, stored = table, list(rows)
             else:
                 written.append(writer.add_rows(table, rows, last=last.get(table.name, 0)))
-    files, stored, lacking = _received(writer, stored_table, stored, progress)
+        gone = set(DisposedFile.objects.values_list("name", flat=True))
+    files, stored, lacking = _received(writer, stored_table, stored, gone, progress)
     written.append(writer.add_rows(stored_table, stored, last=last[STORED]))
     for name, path in own_files():
         if part := _own(writer, name, path):
@@ -152,21 +153,28 @@ def _write(writer: Writer, *, now: datetime.datetime, progress: Progress) -> Man
 
 
 def _received(
-    writer: Writer, table: Table, stored: list[Row], progress: Progress
+    writer: Writer, table: Table, stored: list[Row], gone: set[str], progress: Progress
 ) -> tuple[list[Part], list[Row], list[str]]:
-    """Write the files as received; return them, the rows of those that are still known, and what is wrong of others."""
+    """Write the files as received; return them, the rows of those that are still known, and what is wrong of others.
+
+    `gone` are those that were disposed of.
+    """
     place = {column.name: at for at, column in enumerate(table.columns)}
     files, known, lacking = [], [], []
     for number, row in enumerate(stored):
         progress(number, len(stored), "Copying files")
         key, path, sha256 = int(row[place["id"]] or 0), str(row[place["path"]]), row[place["sha256"]]
+        if path in gone:
+            known.append(row)
+            continue
         try:
             with opened_at(path) as source:
                 part = writer.add_file(RECEIVED + path, chunks(source))
         except FileNotFoundError:
             if not StoredFile.objects.filter(pk=key).exists():
                 continue
-            lacking.append(f"{path} is missing.")
+            told = disposed.said(path)
+            lacking.append(f"{path} was {told} meanwhile. Make another backup." if told else f"{path} is missing.")
         else:
             files.append(part)
             if part.sha256 != sha256:

@@ -8,14 +8,15 @@ from django.db.models import Sum
 from django.template.defaultfilters import filesizeformat
 
 from billing.errors import BillingError
-from billing.models import StoredFile
+from billing.models import DisposedFile, StoredFile
 
 from .own_files import own_files
 
 
 def needed_for_backup() -> int:
     """Return the most that a backup takes, in bytes: what is packed into it is smaller."""
-    received = StoredFile.objects.aggregate(size=Sum("size"))["size"] or 0
+    there = StoredFile.objects.exclude(path__in=DisposedFile.objects.values("name"))
+    received = there.aggregate(size=Sum("size"))["size"] or 0
     return int(database_size() + received + sum(path.stat().st_size for _, path in own_files()))
 
 

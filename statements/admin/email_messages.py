@@ -7,6 +7,7 @@ from django.template.response import TemplateResponse
 from django.utils import timezone
 
 from billing.admin.audited import actor_of
+from billing.files import disposed
 
 from .. import emails
 from ..models import Email
@@ -17,12 +18,14 @@ from .letters import framed, showing_letter
 def message_view(request: HttpRequest, pk: int, screen: admin.ModelAdmin) -> HttpResponse:
     """Show the message of an e-mail as it left."""
     email = _asked(request, pk, screen)
+    message = emails.archived(email)
     context = {
         **screen.admin_site.each_context(request),
         "title": "The message as it was sent",
         "opts": screen.opts,
         "original": email,
-        "message": emails.archived(email),
+        "message": message,
+        "disposed": "" if message else disposed.said(email.message_path),
         "media": screen.media,
     }
     return showing_letter(TemplateResponse(request, "admin/statements/email/message.html", context))

@@ -3,6 +3,7 @@
 from .changing import changes_since
 from .charge_files import NAME as CHARGES
 from .charge_files import ChargesLost, charges_csv_of, charges_of_line, kept_charge_files
+from .charge_files import name_of as charges_name_of
 from .comparing import Outdated, Pending, changes_of, keep_outdated, outdated, outdated_kept, pending
 from .documents import document_of, for_what, used_on
 from .generating import Generated, Held, Issued, generate, kept_preview
@@ -25,6 +26,7 @@ __all__ = [
     "changes_of",
     "changes_since",
     "charges_csv_of",
+    "charges_name_of",
     "charges_of_line",
     "document_of",
     "for_what",

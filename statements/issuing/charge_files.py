@@ -7,14 +7,14 @@ import io
 import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from decimal import Decimal
 
 from billing import charging, quantities
 from billing.charging import ChargePart, Whole
 from billing.errors import BillingError
-from billing.files import documents
+from billing.files import disposed, documents
+from billing.files.disposed import DisposedOf
 from billing.models import BillingPeriod, PayerLine
 from billing.models.policy import TAG_FIELDS, reference_labels
 from billing.money import plain
@@ -73,6 +73,10 @@ class ChargesLost(BillingError):
     """The file of a statement's charges is gone or altered, and its charges have changed since."""
 
 
+class ChargesDisposedOf(ChargesLost):
+    """The file of a statement's charges was disposed of, and is not made again."""
+
+
 def charges_csv_of(statement: Statement) -> bytes:
     """Return charges.csv of a statement, byte for byte as it was when the statement was issued.
 
@@ -80,10 +84,14 @@ def charges_csv_of(statement: Statement) -> bytes:
     Raises ChargesLost.
     """
     name = name_of(statement)
-    with suppress(FileNotFoundError):
+    try:
         kept = documents.read(name)
         if hashlib.sha256(kept).hexdigest() == statement.charges_sha256:
             return kept
+    except DisposedOf as error:
+        raise ChargesDisposedOf(f"{NAME} of statement {statement.number} was {disposed.said(name)}.") from error
+    except FileNotFoundError:
+        pass
     place = documents.place(name)
     log.error("%s is not the file that was written: it is made again for statement %s.", place, statement.number)
     lines = list(statement.lines.all())

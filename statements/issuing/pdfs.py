@@ -20,7 +20,7 @@ from ..archival import Attachment
 from ..drawing import draw
 from ..models import Statement
 from .charge_files import NAME as CHARGES
-from .charge_files import ChargesLost, charges_csv_of
+from .charge_files import ChargesDisposedOf, ChargesLost, charges_csv_of
 from .documents import document_of
 
 log = logging.getLogger(__name__)
@@ -119,6 +119,8 @@ def _attached_to(statement: Statement) -> list[Attachment]:
         return []
     try:
         charges = charges_csv_of(statement)
+    except ChargesDisposedOf:
+        return []
     except ChargesLost:
         # Better a statement without its evidence than none. Its new hash tells, and the files are verified apart.
         log.exception("Statement %s is drawn without its charges.", statement.number)

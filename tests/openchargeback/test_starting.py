@@ -127,6 +127,7 @@ ON_THE_DATABASE = [
     "cloud_accounts export -o accounts.csv",
     "corrections list",
     "departments export -o departments.csv",
+    "dispose --before FY2000",
     "exchange_rates list",
     "feeds list",
     "export_journal -p 2025-01",

@@ -14,6 +14,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from ... import audit
+from ...files.disposed import DisposedOf
 from ...files.received import display_name, opened
 from ...importing import tending
 from ...models import Import, ImportedFile
@@ -134,6 +135,9 @@ class ImportAdmin(FrozenAdmin):
         imported, name = used.imported_in, display_name(used.name.removesuffix(f"/{used.member}"))
         try:
             file = opened(used.file)
+        except DisposedOf as error:
+            messages.error(request, str(error))
+            return HttpResponseRedirect(change_url(imported))
         except FileNotFoundError:
             messages.error(request, f"{name} is no longer there. Restore it from a backup of the stored files.")
             return HttpResponseRedirect(change_url(imported))

@@ -92,6 +92,8 @@ def as_text(report: tieout.Report) -> str:
         parts.append(f"Charged the month before, and not this month\n{table(rows, headings, {3, 4})}")
     if proved.units:
         parts.append("\n".join(["Usage, in units", *map(str, proved.units)]))
+    if proved.disposed:
+        parts.append("\n".join(proved.disposed))
     said = "".join(f"\n- {each}" for each in proved.problems())
     if report.culprits:
         said += "\n\nThe rows responsible:" + "".join(f"\n- {each}" for each in report.culprits)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from billing import audit
+from billing import audit, disposals
 from billing.audit import anchors, verifications
 from billing.audit.chaining import Verified
 from billing.commands import BillingCommand
@@ -32,6 +32,7 @@ class Command(BillingCommand):
     def run(self, **options: Any) -> None:
         path = options["anchor"] or anchors.default_path()
         found = audit.verify(anchor=path, progress=self.progress)
+        certificates = disposals.verify()
         # Whoever may only read the files verifies all the same.
         with contextlib.suppress(OSError):
             verifications.note(found, now=self.now)
@@ -43,14 +44,20 @@ class Command(BillingCommand):
                 "breaks": [dataclasses.asdict(each) for each in found.breaks],
                 "further_breaks": found.further,
                 "warnings": found.warnings,
+                "disposals": [each.as_data() for each in certificates],
                 "anchor": {"file": path, "at": found.anchor and found.anchor.at, "lag": found.lag},
             },
-            as_text(found, path),
+            "\n".join([as_text(found, path), *map(str, certificates)]),
         )
         if not found.is_whole:
             number = len(found.breaks) + found.further
             raise CommandError(
                 f"The audit log is not as it was written: {number:,} {'break' if number == 1 else 'breaks'}. Keep "
+                "the database and its backups as they are, and compare them."
+            )
+        if altered := [each for each in certificates if each.is_altered]:
+            raise CommandError(
+                f"{len(altered)} of {len(certificates)} certificates of disposal are not as they were written. Keep "
                 "the database and its backups as they are, and compare them."
             )
 

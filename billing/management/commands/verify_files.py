@@ -26,6 +26,7 @@ class Command(BillingCommand):
             {
                 "whole": not found.altered,
                 "files": found.files,
+                "disposed": found.disposed,
                 "bytes": found.size,
                 "altered": [{"what": each.what, "file": str(each.place), "text": each.text} for each in found.altered],
             },
@@ -45,5 +46,7 @@ def as_text(found: Verified) -> str:
         return "\n".join(str(each) for each in found.altered)
     if not found.files:
         return "No files are kept yet."
-    files = "1 file is" if found.files == 1 else f"{found.files:,} files are"
-    return f"{files} as recorded ({found.size / MIB:,.1f} MiB read)."
+    there = found.files - found.disposed
+    files = "1 file is" if there == 1 else f"{there:,} files are"
+    told = f"{files} as recorded ({found.size / MIB:,.1f} MiB read)."
+    return f"{told} {found.disposed:,} more were disposed of." if found.disposed else told

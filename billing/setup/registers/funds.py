@@ -66,6 +66,7 @@ FUNDS = Register(
         day("valid_from", "The first day of service it may pay for."),
         day("valid_until", "The last day of service it may pay for."),
         day("last_posting_date", "The last day on which journals may charge it."),
+        day("final_report_date", "When the award's final financial report was submitted."),
         codes(
             "projects",
             "The codes of the projects that may use it.",
