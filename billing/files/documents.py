@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from .objects import ObjectStorage
 
 
+# What is kept for years; what is made for a day is apart.
+FOLDERS = ("journals", "mail", "proofs", "receivables", "statements")
+
+
 def bucket() -> "ObjectStorage | None":
     """Return the object storage, where one is set; documents are on this disk otherwise."""
     return cast("ObjectStorage", default_storage) if hasattr(default_storage, "put_bytes") else None
@@ -108,6 +112,25 @@ def names_in(folder: str) -> set[str]:
     root = Path(settings.VAR_DIR)
     found = (each for each in (root / folder).rglob("*") if each.name[0] != "." and each.is_file())
     return {each.relative_to(root).as_posix() for each in found}
+
+
+def in_bucket() -> Iterator[tuple[str, int]]:
+    """Yield the name and size of each document that is kept for years in the object storage; none where none is set."""
+    if there := bucket():
+        for folder in FOLDERS:
+            yield from ((name, entry.size) for name, entry in there.entries(folder))
+
+
+def put_back(name: str, content: Iterable[bytes]) -> None:
+    """Write a document from a stream, whole or not at all, in place of what is there."""
+    ready = Ready(name)
+    try:
+        for chunk in content:
+            ready.file.write(chunk)
+        ready.complete()
+        publish([ready])
+    finally:
+        ready.discard()
 
 
 def local(name: str) -> Path:

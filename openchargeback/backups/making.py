@@ -14,7 +14,7 @@ from billing import audit
 from billing.audit import Actor, anchors
 from billing.audit.anchors import Anchor
 from billing.errors import BillingError
-from billing.files import Pending, disposed
+from billing.files import Pending, disposed, documents
 from billing.files.received import chunks, opened_at
 from billing.models import AuditEvent, AuditHead, DisposedFile, StoredFile
 from billing.moments import one_moment
@@ -133,6 +133,10 @@ def _write(writer: Writer, *, now: datetime.datetime, progress: Progress) -> Man
     for name, path in own_files():
         if part := _own(writer, name, path):
             files.append(part)
+    for name, _ in documents.in_bucket():
+        progress(len(files), 0, "Copying documents")
+        if part := _document(writer, name):
+            files.append(part)
     files.append(writer.add_file(HEADS, _heads(head, now)))
     manifest = Manifest(
         version=settings.VERSION,
@@ -187,6 +191,15 @@ def _own(writer: Writer, name: str, path: Path) -> Part | None:
     """Write a file of VAR_DIR; None where it was removed meanwhile."""
     try:
         with path.open("rb") as file:
+            return writer.add_file(OWN + name, chunks(file))
+    except FileNotFoundError:
+        return None
+
+
+def _document(writer: Writer, name: str) -> Part | None:
+    """Write a document of the object storage, as one of VAR_DIR; None where it was removed meanwhile."""
+    try:
+        with documents.opened(name) as file:
             return writer.add_file(OWN + name, chunks(file))
     except FileNotFoundError:
         return None

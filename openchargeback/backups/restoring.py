@@ -12,7 +12,8 @@ from billing import audit, safeguards, schema
 from billing.audit import Actor, anchors
 from billing.background import jobs
 from billing.errors import BillingError
-from billing.files import whole
+from billing.files import documents, whole
+from billing.files.places import Place
 from billing.files.received import put_back
 from billing.models import Job
 from billing.progress import Progress, unwatched
@@ -114,6 +115,9 @@ def _require_nothing_here(manifest: Manifest) -> None:
         name = RECEIVED + path.relative_to(settings.MEDIA_ROOT).as_posix()
         if expected.get(name) != path.stat().st_size:
             raise NotRestored(_in_the_way(path))
+    for name, size in documents.in_bucket():
+        if expected.get(OWN + name) != size:
+            raise NotRestored(_in_the_way(documents.place(name)))
     noted = anchors.read(anchors.default_path())
     if noted and (noted.unreadable or any(each.events > manifest.events for each in noted.anchors)):
         last = max(noted.anchors, key=lambda each: each.events)
@@ -127,22 +131,30 @@ def _named() -> str:
     return str(settings.DATABASES["default"]["NAME"])
 
 
-def _in_the_way(path: Path) -> str:
+def _in_the_way(place: Path | Place) -> str:
+    where = "VAR_DIR" if isinstance(place, Path) else "STORAGE_BUCKET or STORAGE_PREFIX"
     return (
-        f"{path} is there, and not from this backup. Nothing is restored over what is there: name an empty VAR_DIR, "
+        f"{place} is there, and not from this backup. Nothing is restored over what is there: name an empty {where}, "
         "or move this one away first."
     )
 
 
 def _require_room(manifest: Manifest) -> None:
     rows = sum(each.size for each in manifest.rows)
-    files = manifest.file_size
+    is_here = not documents.bucket()
+    files = sum(each.size for each in manifest.files if is_here or not _is_of_bucket(each))
     root = Path(settings.VAR_DIR)
     if settings.IS_SQLITE:
         folder = Path(_named()).resolve().parent
         same = folder.stat().st_dev == root.stat().st_dev
         room.require(folder, rows + files if same else rows, what="The database", error=NotRestored)
     room.require(root, files, what="What is restored", error=NotRestored)
+
+
+def _is_of_bucket(part: Part) -> bool:
+    """Tell whether a file goes to an object storage where one is set."""
+    folder, _, rest = part.name.partition("/")
+    return f"{folder}/" == RECEIVED or (f"{folder}/" == OWN and rest.split("/")[0] in documents.FOLDERS)
 
 
 def _write_files(archive: Archive, progress: Progress) -> None:
@@ -156,6 +168,8 @@ def _write_files(archive: Archive, progress: Progress) -> None:
                 raise NotRestored(_in_the_way(Path(settings.MEDIA_ROOT, str(error)))) from error
         elif part.name == HEADS:
             _write(anchors.default_path(), archive.chunks(part))
+        elif _is_of_bucket(part):
+            documents.put_back(_safe(part, OWN), archive.chunks(part))
         else:
             _write(Path(settings.VAR_DIR, _safe(part, OWN)), archive.chunks(part))
         done += part.size

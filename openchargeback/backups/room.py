@@ -8,6 +8,7 @@ from django.db.models import Sum
 from django.template.defaultfilters import filesizeformat
 
 from billing.errors import BillingError
+from billing.files import documents
 from billing.models import DisposedFile, StoredFile
 
 from .own_files import own_files
@@ -17,7 +18,8 @@ def needed_for_backup() -> int:
     """Return the most that a backup takes, in bytes: what is packed into it is smaller."""
     there = StoredFile.objects.exclude(path__in=DisposedFile.objects.values("name"))
     received = there.aggregate(size=Sum("size"))["size"] or 0
-    return int(database_size() + received + sum(path.stat().st_size for _, path in own_files()))
+    own = sum(path.stat().st_size for _, path in own_files()) + sum(size for _, size in documents.in_bucket())
+    return int(database_size() + received + own)
 
 
 def database_size() -> int:

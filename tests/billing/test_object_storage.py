@@ -1,10 +1,12 @@
 """Files in an object storage, on a real server that speaks S3: written once, read whole, each failure told."""
 
 import datetime
+import json
 import os
 import subprocess
 import sys
 import tracemalloc
+import zipfile
 
 import boto3
 import pytest
@@ -261,3 +263,75 @@ def test_months_of_the_sample_institution_are_the_same_as_on_disk(server, tmp_pa
     # Nothing of it is on the disk of the second.
     assert not (tmp_path / "bucket" / "var" / "statements").exists()
     assert not (tmp_path / "bucket" / "var" / "files" / "received").exists()
+
+
+# An installation of its own that puts something in its storage, does what it is told, and says what it then has.
+INSTALLATION = """
+import json
+import sys
+import django
+django.setup()
+from django.core.management import CommandError, call_command
+from django.utils import timezone
+from billing.files import documents, received
+from billing.models import StoredFile
+doing, file = sys.argv[1:]
+if doing == "fill":
+    call_command("initialize", stdout=sys.stderr)
+    received.store_chunks([b"BilledCost", b"1"], now=timezone.now())
+    for folder in documents.FOLDERS:
+        documents.write(f"{folder}/2025-01/one.txt", folder.encode() * 100_000)
+    documents.write("exports/day.csv", b"of a day")
+    call_command("backup", file, stdout=sys.stderr)
+elif doing == "restore":
+    if documents.bucket():
+        documents.write("mail/strange.eml", b"not ours")
+        try:
+            call_command("restore", file, stdout=sys.stderr)
+        except CommandError as error:
+            print(error)
+        documents.remove("mail/strange.eml")
+    call_command("restore", file, stdout=sys.stderr)
+found = {name: len(documents.read(name)) for folder in documents.FOLDERS for name in documents.names_in(folder)}
+found |= {each.sha256: received.opened(each).read().decode() for each in StoredFile.objects.all()}
+print(json.dumps(found))
+"""
+
+
+def test_a_backup_has_what_is_in_the_bucket_and_a_restore_brings_it_back_to_a_bucket_or_a_disk(server, tmp_path):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("STORAGE_")}
+
+    def run(kind, doing, file):
+        folder = tmp_path / kind
+        folder.mkdir()
+        own = {
+            "DJANGO_SETTINGS_MODULE": "openchargeback.settings",
+            "DEBUG": "true",
+            "EMAIL_URL": "",
+            "DATABASE_URL": f"sqlite:///{folder / 'db.sqlite3'}",
+            "VAR_DIR": str(folder / "var"),
+        }
+        if kind != "disk":
+            own |= server.options() | {"STORAGE_PREFIX": f"{tmp_path.name}-{kind}"}
+        arguments = [sys.executable, "-c", INSTALLATION, doing, str(file)]
+        ran = subprocess.run(arguments, cwd=ROOT, env=clean | own, capture_output=True, text=True)
+        assert ran.returncode == 0, ran.stderr[-3000:]
+        *said, found = ran.stdout.strip().split("\n")
+        return "\n".join(said), json.loads(found)
+
+    _, before = run("bucket", "fill", tmp_path / "backups")
+    assert len(before) == len(documents.FOLDERS) + 1
+    (made,) = (tmp_path / "backups").glob("*.zip")
+    with zipfile.ZipFile(made) as opened:
+        names = set(opened.namelist())
+    assert {f"files/{folder}/2025-01/one.txt" for folder in documents.FOLDERS} <= names
+    assert not any("exports/" in name for name in names)
+
+    said, found = run("another", "restore", made)
+    # What is somebody else's is left alone, and named.
+    assert "mail/strange.eml is there, and not from this backup" in said
+    assert "name an empty STORAGE_BUCKET or STORAGE_PREFIX" in said
+    assert found == before
+    assert not (tmp_path / "another" / "var" / "mail").exists()
+    assert run("disk", "restore", made) == ("", before)
+    assert (tmp_path / "disk" / "var" / "mail" / "2025-01" / "one.txt").is_file()
