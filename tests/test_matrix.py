@@ -980,6 +980,8 @@ JOBS = {
     Job.Kind.ACCOUNTS: CURATE,
     Job.Kind.STATEMENTS: EVERY,
     Job.Kind.REPORT_FILE: EVERY,
+    # Of the lists that they may see themselves.
+    Job.Kind.LIST: EVERY,
 }
 
 

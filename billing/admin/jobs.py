@@ -21,6 +21,7 @@ from .audited import FrozenAdmin, actor_of
 from .formatting import badge_column
 from .imports import words
 from .links import change_url, held_url, list_url
+from .lists import EXPORTED
 from .running import title_of
 from .tried_links import asked_text, try_url
 from .usage import told as usage_told
@@ -145,7 +146,7 @@ def next_steps(request: HttpRequest, job: Job, result: dict[str, Any], held: dic
         return [{"url": url, "text": "See what it would charge"}] if url else []
     if job.kind == Job.Kind.IMPORT:
         return held_of_all(request, result, held)
-    if job.kind in LISTS or job.kind in EXPORTS:
+    if job.kind in LISTS or is_export(job):
         return (list_steps if job.kind in LISTS else export_steps)(request, job)
     if job.kind == Job.Kind.DECIDE and job.is_over:
         return [{"url": reverse("admin:billing_heldcharge_changelist"), "text": "Go to the review queue"}]
@@ -195,7 +196,7 @@ def list_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
 
 def export_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
     """Return where to go on from an export: to its file, for who asked for it, as long as it is kept."""
-    page, what = EXPORTS[Job.Kind(job.kind)]
+    page, what = exported_from(job)
     asked, which = job.arguments.get("filters", ""), "this" if job.kind == Job.Kind.REPORT_FILE else "these"
     again = {"url": f"{reverse(page)}{'?' if asked else ''}{asked}", "text": f"Go to {which} {what}"}
     if not may_download(request, job):
@@ -208,8 +209,25 @@ def export_steps(request: HttpRequest, job: Job) -> list[dict[str, str]]:
 
 def may_download(request: HttpRequest, job: Job) -> bool:
     """Tell whether a job made a file for this person, who may still see what is in it."""
-    is_theirs = job.kind in EXPORTS and job.created_by_id == request.user.pk and job.state == Job.State.DONE
-    return is_theirs and request.user.has_perm(jobs.permission_of(job.kind))
+    is_theirs = is_export(job) and job.created_by_id == request.user.pk and job.state == Job.State.DONE
+    needed = [jobs.permission_of(job.kind)]
+    if job.kind == Job.Kind.LIST:
+        needed.append(EXPORTED[job.arguments["register"]].permission)
+    return is_theirs and request.user.has_perms(needed)
+
+
+def is_export(job: Job) -> bool:
+    """Tell whether the worker writes a file for who asked."""
+    return job.kind in EXPORTS or job.kind == Job.Kind.LIST
+
+
+def exported_from(job: Job) -> tuple[str, str]:
+    """Return the page that an export was asked on, and how it calls what is there."""
+    if job.kind != Job.Kind.LIST:
+        return EXPORTS[Job.Kind(job.kind)]
+    exported = EXPORTED[job.arguments["register"]]
+    opts = exported.model._meta
+    return f"admin:{opts.app_label}_{opts.model_name}_changelist", exported.nouns[1]
 
 
 def imports_of(request: HttpRequest, job: Job, result: dict[str, Any], held: dict[int, int]) -> list[dict[str, Any]]:
@@ -366,7 +384,7 @@ class JobAdmin(FrozenAdmin):
         except NoLongerKept as error:
             messages.error(request, str(error))
             return HttpResponseRedirect(change_url(job))
-        name = (job.result or {}).get("file_name") or f"{EXPORTS[Job.Kind(job.kind)][1]}-{job.pk}.{form}"
+        name = (job.result or {})["file_name"]
         return FileResponse(file, as_attachment=True, filename=name, content_type=sheets.FORMATS[form])
 
     def change_view(

@@ -2,7 +2,7 @@
 
 import datetime
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -35,9 +35,12 @@ class ListExport:
     model: type[Model]
     permission: str
     kind: Job.Kind
-    # What a row is called: one, and several, which is also how its files begin.
+    # What a row is called: one, and several, which is also how its files begin unless `stem` says so.
     nouns: tuple[str, str]
     write: Callable[..., int]
+    stem: str = ""
+    # What its job is told besides the format and what narrows the list.
+    arguments: dict[str, Any] = field(default_factory=dict)
 
     @property
     def view(self) -> Callable[[HttpRequest], HttpResponse | FileResponse]:
@@ -53,21 +56,26 @@ class ListExport:
         found = self.listed(request, asked)
         acting: dict[str, Any] = {"actor": actor_of(request), "now": timezone.now()}
         if found.result_count > jobs.LARGE:
-            job = jobs.enqueue(kind=self.kind, arguments={"format": form, "filters": asked}, **acting)
+            job = jobs.enqueue(kind=self.kind, arguments={**self.arguments, "format": form, "filters": asked}, **acting)
             return HttpResponseRedirect(change_url(job))
         file = SpooledTemporaryFile(max_size=4 * 1024**2)  # noqa: SIM115 (the response closes it)
         self.write(found.queryset, file=file, form=form, asked=asked, **acting)
         file.seek(0)
-        name = f"{self.nouns[1]}-{timezone.localdate().isoformat()}.{form}"
+        name = self._file_name(acting["now"], form)
         return FileResponse(file, as_attachment=True, filename=name, content_type=FORMATS[form])
 
     def run_job(
         self, *, job: Job, arguments: dict[str, Any], actor: Actor, now: datetime.datetime, progress: Tell
     ) -> dict[str, Any]:
-        """Write what an address of the list names to a file for who asked, as the list itself finds it."""
+        """Write what an address of the list names to a file for who asked, as the list itself finds it.
+
+        Raises jobs.NoLongerAllowed.
+        """
         request = HttpRequest()
         assert job.created_by is not None
         request.user = job.created_by
+        if not request.user.has_perm(self.permission):
+            raise jobs.NoLongerAllowed(f"{request.user} asked for this and is no longer allowed to see it.")
         asked, form = arguments["filters"], arguments["format"]
         rows = self.listed(request, asked).queryset
         options: dict[str, Any] = {"form": form, "asked": asked, "tell": progress, "actor": actor, "now": now}
@@ -77,7 +85,10 @@ class ListExport:
 
         name, count = exports.keep(form, write)
         told = f"{count:,} {self.nouns[count != 1]}"
-        return {"message": f"{told} exported. {exports.KEPT}", "kept": name}
+        return {"message": f"{told} exported. {exports.KEPT}", "kept": name, "file_name": self._file_name(now, form)}
+
+    def _file_name(self, now: datetime.datetime, form: str) -> str:
+        return f"{self.stem or self.nouns[1]}-{timezone.localdate(now).isoformat()}.{form}"
 
     def listed(self, request: HttpRequest, asked: str) -> Any:
         """Return the list for an address, as it is shown to whoever asks."""

@@ -2,30 +2,31 @@
 
 from collections.abc import Sequence
 from functools import partial
-from tempfile import SpooledTemporaryFile
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST
 
 from .. import doors
+from ..background import jobs
 from ..errors import BillingError, NoLongerKept, PreviewOutdated
 from ..models import Job
 from ..setup import kept_sheets, registers
 from ..setup.registers import Register
-from ..sheets import FORMATS
 from ..texts import number_in
 from .audited import BillingAdmin, actor_of
 from .chips import narrowing_of
 from .links import change_url, list_url
+from .list_exports import ListExport
 
 SALT = "list"
+# The lists that are exported, by the name of their register: one kind of job writes each of them.
+EXPORTED: dict[str, ListExport] = {}
 
 
 class ListAdmin(BillingAdmin):
@@ -173,6 +174,7 @@ class RegisterAdmin(ListAdmin):
     """A screen of a register: its list is a file for whoever may see it, to edit and load again."""
 
     register: ClassVar[Register]
+    export: ClassVar[ListExport]
     # What else there is to know of its lines.
     load_hint = ""
     change_list_template = "admin/billing/register_list.html"
@@ -185,6 +187,16 @@ class RegisterAdmin(ListAdmin):
         cls.load_permissions = register.permissions
         cls.load_list = staticmethod(partial(registers.load, register))
         cls.load_kind = register.job
+        cls.export = ListExport(
+            model=register.model,
+            kind=Job.Kind.LIST,
+            permission=register.view_permission,
+            nouns=register.nouns,
+            stem=register.name.replace("_", "-"),
+            write=lambda objects, **options: registers.write(register, objects=objects, **options),
+            arguments={"register": register.name},
+        )
+        EXPORTED[register.name] = cls.export
         cls.load_question = (
             f"Adds and changes the {register.nouns[1]} that the file names; the others stay as they are. "
             f"{cls.load_hint} A file with a mistake is not loaded at all."
@@ -195,7 +207,7 @@ class RegisterAdmin(ListAdmin):
         return f"{self.opts.app_label}_{self.opts.model_name}_export"
 
     def get_urls(self) -> list[URLPattern]:
-        own = path("export/", self.admin_site.admin_view(require_POST(self.export_view)), name=self._export_name)
+        own = path("export/", self.admin_site.admin_view(self.export.view), name=self._export_name)
         return [own, *super().get_urls()]
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -203,18 +215,11 @@ class RegisterAdmin(ListAdmin):
         url = f"{reverse(f'admin:{self._export_name}')}?{narrowing}"
         return super().changelist_view(request, {"export_url": url, **(extra_context or {})})
 
-    def export_view(self, request: HttpRequest) -> FileResponse | HttpResponse:
-        """Write what the list shows for this address to a file of the format asked for."""
-        if not request.user.has_perm(self.register.view_permission):
-            raise PermissionDenied
-        asked, form = narrowing_of(request.GET), request.POST.get("format", "")
-        if form not in FORMATS:
-            return HttpResponseRedirect(list_url(self.model, asked))
-        request.GET = QueryDict(asked)
-        chosen = self.get_changelist_instance(request).queryset
-        file = SpooledTemporaryFile(max_size=4 * 1024**2)  # noqa: SIM115 (the response closes it)
-        options: dict[str, Any] = {"file": file, "form": form, "asked": asked}
-        registers.write(self.register, objects=chosen, **options, actor=actor_of(request), now=timezone.now())
-        file.seek(0)
-        name = f"{self.register.name.replace('_', '-')}-{timezone.localdate().isoformat()}.{form}"
-        return FileResponse(file, as_attachment=True, filename=name, content_type=FORMATS[form])
+
+def run_export(*, arguments: dict[str, Any], **given: Any) -> dict[str, Any]:
+    """Write the list that the arguments of a job name."""
+    return EXPORTED[arguments["register"]].run_job(arguments=arguments, **given)
+
+
+# Whoever may see jobs asks; each list has a permission of its own besides.
+jobs.register(Job.Kind.LIST, run_export, permission="billing.view_job")

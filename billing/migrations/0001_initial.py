@@ -1486,6 +1486,7 @@ class Migration(migrations.Migration):
                             ("account_rules", "Load account rules"),
                             ("statements", "Export statements"),
                             ("report_file", "Write a report"),
+                            ("list", "Export a list"),
                         ],
                         max_length=16,
                     ),

@@ -37,6 +37,7 @@ class Job(models.Model):
         ACCOUNT_RULES = "account_rules", "Load account rules"
         STATEMENTS = "statements", "Export statements"
         REPORT_FILE = "report_file", "Write a report"
+        LIST = "list", "Export a list"
 
     class State(models.TextChoices):
         QUEUED = "queued", "Waiting"

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils import timezone
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
@@ -31,7 +32,7 @@ from billing.models import (
     Source,
 )
 from billing.setup import kept_sheets, registers
-from billing.setup.registers import ACCOUNTS, DEPARTMENTS, FUNDS, PEOPLE, PROJECTS, REGISTERS, RULES
+from billing.setup.registers import ACCOUNTS, DEPARTMENTS, FUNDS, PEOPLE, PROJECTS, REGISTERS, RULES, exporting
 from billing.texts import code_of, folded_code
 from journals.account_rules import ACCOUNT_RULES
 from tests import build
@@ -515,6 +516,87 @@ def test_a_large_list_is_read_by_the_worker_for_its_preview_and_to_load_it(clien
     assert Project.objects.get().name == "Genomics"
 
 
+def one_of_each():
+    build.a_policy()
+    build.a_project("genomics", pi=build.a_pi("ada@u.edu", department=build.a_department("CHEM")))
+    build.a_fund("0042")
+    source = build.a_source("aws")
+    AttributionRule.objects.create(source=source, fund_org="0042")
+    CloudAccount.objects.create(source=source, account_id="1", default_fund_org="0042")
+
+
+def rows_of(content: bytes, form: str) -> list[tuple[Any, ...]]:
+    if form == "xlsx":
+        return list(load_workbook(io.BytesIO(content)).worksheets[0].iter_rows(values_only=True))
+    return [tuple(row) for row in csv.reader(io.StringIO(content.decode("utf-8-sig")))]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("register", REGISTERS, ids=lambda each: each.name)
+def test_a_long_list_is_written_by_the_worker_for_who_asked(client, cast, monkeypatch, register, form):
+    monkeypatch.setattr(jobs, "LARGE", 0)
+    one_of_each()
+    client.force_login(cast.viewer)
+    answer = client.post(url_of(register, "export"), {"format": form})
+    job = Job.objects.get(kind=Job.Kind.LIST)
+    assert answer.url == reverse("admin:billing_job_change", args=[job.pk])
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    # The cast has a PI of its own.
+    told = "2 PIs" if register is PEOPLE else f"1 {register.nouns[0]}"
+    assert job.message == f"{told} exported. The file is kept for 24 hours."
+    page = client.get(answer.url).content.decode()
+    assert f"Download the {'CSV' if form == 'csv' else 'Excel'} file" in page
+    assert f"Go to these {register.nouns[1]}" in page
+    download = reverse("admin:billing_job_download", args=[job.pk])
+    file = client.get(download)
+    name = f"{register.name.replace('_', '-')}-{timezone.localdate(job.finished_at).isoformat()}.{form}"
+    assert file["Content-Disposition"] == f'attachment; filename="{name}"'
+    # It is what the list itself hands over.
+    monkeypatch.setattr(jobs, "LARGE", 10)
+    at_once = content_of(client.post(url_of(register, "export"), {"format": form}))
+    assert rows_of(content_of(file), form) == rows_of(at_once, form)
+    assert AuditEvent.objects.filter(action=f"{register.name}.exported").count() == 2
+
+    client.force_login(cast.admin)
+    assert client.get(download).status_code == 404
+    # Who lost the role is handed nothing, and nothing is written for them.
+    client.force_login(cast.viewer)
+    cast.viewer.groups.clear()
+    assert client.get(download).status_code in (302, 403, 404)
+
+
+def test_a_long_list_tells_how_far_it_has_come_and_is_narrowed_as_the_page(client, cast, monkeypatch):
+    monkeypatch.setattr(jobs, "LARGE", 1)
+    monkeypatch.setattr(exporting, "CHUNK", 1)
+    for code in ("genomics", "genetics", "physics"):
+        build.a_project(code)
+    client.force_login(cast.viewer)
+    client.post(f"{url_of(PROJECTS, 'export')}?q=gen", {"format": "csv"})
+    told = []
+    monkeypatch.setattr(jobs.JobProgress, "__call__", lambda self, *said: told.append(said))
+    job = Job.objects.get()
+    jobs.run(job.pk)
+    assert told == [(1, 2, "Writing projects"), (2, 2, "Writing projects")]
+    file = client.get(reverse("admin:billing_job_download", args=[job.pk]))
+    assert [line[0] for line in rows_of(content_of(file), "csv")] == ["code", "genetics", "genomics"]
+
+
+def test_a_list_that_somebody_may_see_no_more_is_not_written(client, cast, monkeypatch):
+    """Jobs they may still see; the permission of the list is asked for again when its turn comes."""
+    monkeypatch.setattr(jobs, "LARGE", 0)
+    build.a_project("genomics")
+    client.force_login(cast.viewer)
+    client.post(url_of(PROJECTS, "export"), {"format": "csv"})
+    cast.viewer.groups.get().permissions.filter(codename="view_project").delete()
+    job = Job.objects.get()
+    jobs.run(job.pk)
+    job.refresh_from_db()
+    assert (job.state, job.result) == (Job.State.FAILED, None)
+    assert "no longer allowed" in job.message
+    assert not AuditEvent.objects.filter(action="projects.exported").exists()
+
+
 # By command -----------------------------------------------------------------------------------------------------------
 
 
@@ -526,12 +608,7 @@ def run(*arguments):
 
 @pytest.mark.parametrize("register", REGISTERS, ids=lambda each: each.name)
 def test_each_list_has_a_command_that_exports_and_loads_it(register, tmp_path):
-    build.a_policy()
-    build.a_project("genomics", pi=build.a_pi("ada@u.edu", department=build.a_department("CHEM")))
-    build.a_fund("0042")
-    source = build.a_source("aws")
-    AttributionRule.objects.create(source=source, fund_org="0042")
-    CloudAccount.objects.create(source=source, account_id="1", default_fund_org="0042")
+    one_of_each()
     for form in FORMS:
         path = tmp_path / f"list.{form}"
         done = json.loads(run(register.name, "export", "-o", path, "--json"))

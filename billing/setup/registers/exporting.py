@@ -14,6 +14,7 @@ from openpyxl.utils import get_column_letter
 
 from ... import audit
 from ...audit import Actor
+from ...progress import Progress
 from ...readers.cells import Kind
 from ...sheets import guarded, text_cell
 from .columns import Cell, as_text
@@ -34,6 +35,7 @@ def write(
     file: IO[bytes],
     form: str,
     asked: str = "",
+    tell: Progress | None = None,
     actor: Actor,
     now: datetime.datetime,
 ) -> int:
@@ -42,15 +44,19 @@ def write(
     `form` is one of `sheets.FORMATS`, and `asked` says how they were chosen. Loaded again unchanged, the file changes
     nothing. That it was taken out is an event of the audit log.
     """
-    rows = _rows(register, objects)
+    rows = _rows(register, objects, tell)
     count = _write_csv(register, rows, file) if form == "csv" else _write_xlsx(register, rows, file)
     with audit.gesture(actor=actor, now=now) as gesture:
         gesture.record(f"{register.name}.exported", after={"rows": count, "format": form, "filters": asked})
     return count
 
 
-def _rows(register: Register, objects: "QuerySet[Any] | None") -> Iterator[list[Cell]]:
-    for subject in register.objects(objects).iterator(chunk_size=CHUNK):
+def _rows(register: Register, objects: "QuerySet[Any] | None", tell: Progress | None) -> Iterator[list[Cell]]:
+    chosen = register.objects(objects)
+    total = chosen.count() if tell else 0
+    for done, subject in enumerate(chosen.iterator(chunk_size=CHUNK), start=1):
+        if tell and done % CHUNK == 0:
+            tell(done, total, f"Writing {register.nouns[1]}")
         yield [column.write(subject) for column in register.columns]
 
 
