@@ -38,6 +38,10 @@ for (const each of document.querySelectorAll(kinds)) {
   const hides = getComputedStyle(each).overflowX === "hidden" && !each.matches("input, select, textarea");
   if (hides && each.scrollWidth > each.clientWidth + 1) found.push(`cut: ${said(each)}`);
 }
+// A cell whose text would lie over the next one.
+for (const each of document.querySelectorAll("td, tbody th, dd"))
+  if (isSeen(each) && getComputedStyle(each).overflowX === "visible" && each.scrollWidth > each.clientWidth + 1)
+    found.push(`over the next cell: ${said(each)}`);
 // Words that a field shows until somebody types.
 const brush = document.createElement("canvas").getContext("2d");
 for (const each of document.querySelectorAll("[placeholder]")) {

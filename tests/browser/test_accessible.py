@@ -67,7 +67,7 @@ def told(found):
 
 
 def test_what_is_wrong_with_a_page_is_found(browser, live_server):
-    """What the others ask finds an unnamed field, pale text, a wide page, a cut button and an error of a script."""
+    """What the others ask finds an unnamed field, pale text, a wide page, what is cut, and an error of a script."""
     session(browser, live_server, None)
     with devices(browser):
         browser.get(live_server.url + reverse("login"))
@@ -77,10 +77,13 @@ def test_what_is_wrong_with_a_page_is_found(browser, live_server):
             "pale.style.color = '#ccc'; wide.style.width = '500px';"
             "const cut = document.createElement('button'); cut.textContent = 'Much to read here';"
             "cut.style = 'width: 40px; overflow: hidden; white-space: nowrap'; page.append(cut);"
+            "const over = document.createElement('dd'); over.textContent = 'Much to read';"
+            "over.style = 'width: 40px; white-space: nowrap'; page.append(over);"
             "console.error('broken');"
         )
         found = faults_of(browser)
-    for part in ("label: ", "color-contrast: #pale", "390 px: the page is", "cut: button", "broken"):
+    shown = ("390 px: the page is", "cut: button", "over the next cell: dd")
+    for part in ("label: ", "color-contrast: #pale", *shown, "broken"):
         assert any(part in each for each in found), (part, found)
 
 

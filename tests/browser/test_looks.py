@@ -8,6 +8,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from billing import notices
+from billing.models import AttributionRule, CloudAccount
 from journals import posting
 from journals.models import Journal
 from statements import issuing
@@ -18,6 +19,7 @@ from .steps import sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
+OUTPUT = ("statements_statement", "journals_journal")
 LONG = "a-project-code-of-ninety-one-characters-" + "x" * 51
 
 
@@ -131,6 +133,32 @@ def test_a_long_project_code_leaves_the_amounts_in_sight(browser, live_server, w
             )
             assert widest < (260 if width == 390 else 420), page
             assert browser.execute_script("return document.documentElement.scrollWidth") <= width, page
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+def test_long_addresses_and_codes_stay_in_their_columns(browser, live_server, width):
+    build.the_cast()
+    pi = build.a_pi(f"bartholomew.{'x' * 40}.featherstonehaugh@{'y' * 60}.u.edu", name=f"Bartholomew {'z' * 40}")
+    fund = f"4710-{'0' * 50}"
+    build.a_fund(fund)
+    project = build.a_project(LONG, pi=pi, name="Long", department=build.a_department("CHEM"), default_fund_org=fund)
+    owner = {"default_pi": pi, "default_project": project, "default_fund_org": fund}
+    CloudAccount.objects.create(source=build.a_source("aws"), account_id="1" * 60, **owner)
+    AttributionRule.objects.create(sub_account="1" * 60, pi=pi, project=project, fund_org=fund)
+    charge = {"pi": pi.email, "project": LONG, "fund_org": fund}
+    build.a_charge(**charge, flags=("missing_pi",))
+    build.a_charge(**charge)
+    issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+    posting.draft(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+    sign_in(browser, live_server, "root")
+    lists = ("person", "project", "fundingsource", "cloudaccount", "attributionrule", "charge", "heldcharge")
+    pages = [*map(list_of, lists), *(reverse(f"admin:{each}_changelist") for each in OUTPUT)]
+    found = []
+    with wide(browser, width):
+        for page in pages:
+            browser.get(live_server.url + page)
+            found += [f"{page}: {each}" for each in cut(browser)]
+    assert found == []
 
 
 def test_names_of_either_direction_keep_their_places(browser, live_server):
