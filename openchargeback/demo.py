@@ -11,8 +11,9 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth.models import Group
 
-from billing import audit, review
+from billing import audit, questions, review
 from billing.audit import Actor, Gesture
+from billing.background import jobs
 from billing.errors import BillingError
 from billing.files import documents
 from billing.importing import ingest
@@ -23,6 +24,7 @@ from billing.models import (
     Department,
     FundingSource,
     Import,
+    Job,
     Membership,
     PayerSplit,
     PayerSplitShare,
@@ -30,6 +32,7 @@ from billing.models import (
     PersonAlias,
     Policy,
     Project,
+    Question,
     Source,
     User,
     saying,
@@ -45,6 +48,8 @@ from openchargeback import demo_usage
 from openchargeback.reference import REFERENCE, read_data
 from openchargeback.roles import STAFF_ROLES
 from statements import emails, issuing
+from statements.models import Statement
+from statements.questions.lines import subject_of
 
 SAMPLE = Path(settings.BASE_DIR) / "fixtures" / "sample"
 
@@ -114,6 +119,8 @@ def run(*, actor: Actor, now: datetime.datetime, progress: Progress = unwatched,
         for month in (*earlier, last)
     ]
     accounts = make_accounts(data["users"], actor=actor, now=now)
+    for what in data["questions"]:
+        ask(what, via=actor.via, now=now)
     return Shown(data["policy"]["institution"], tuple(months), accounts)
 
 
@@ -358,6 +365,24 @@ def make_accounts(users: list[dict[str, str]], *, actor: Actor, now: datetime.da
             gesture.record("user.added" if is_new else "user.password_reset", user, after={"role": role})
             accounts.append(Account(user.username, role, password, is_new))
     return tuple(accounts)
+
+
+def ask(what: Mapping[str, str], *, via: str, now: datetime.datetime) -> None:
+    """Ask the sample's question about a line of a statement, once, and mail it to staff."""
+    month, user = parse_month(what["period"]), User.objects.get(username=what["asked_by"])
+    if Question.objects.filter(period__month=month, asked_by=user).exists():
+        return
+    statement = Statement.objects.live().get(period__month=month, project__code=what["project"])
+    line = statement.lines.get(service_name=what["service"])
+    asked = questions.ask(
+        subject=subject_of(statement, line.number),
+        reason=what["reason"],
+        text=what["text"],
+        actor=Actor.from_user(user, via=via),
+        now=now,
+    )
+    for job in Job.objects.filter(kind=Job.Kind.TELL, subject=f"message-{asked.messages.get().pk}"):
+        jobs.run(job.pk)
 
 
 def _due(period: BillingPeriod) -> Decimal:

@@ -2,7 +2,7 @@
 
 from .answering import apply, approve_move, charge_as_it_is, decline_move, leave, may_approve, reject, reply
 from .asking import AskedAlready, Subject, TooManyQuestions, ask, is_in_time, propose, withdraw, write
-from .marks import before_close, charges_of
+from .marks import Reach, before_close, charges_of, reach_of
 from .projects import paid_by
 from .rules import LONGEST, ProposalRefused, QuestionRefused, funds_for, moves_sponsored
 from .settling import AnsweredAlready, correction_decided, correction_entered, require_to_correct
@@ -14,6 +14,7 @@ __all__ = [
     "LONGEST",
     "ProposalRefused",
     "QuestionRefused",
+    "Reach",
     "Subject",
     "TooManyQuestions",
     "apply",
@@ -33,6 +34,7 @@ __all__ = [
     "moves_sponsored",
     "paid_by",
     "propose",
+    "reach_of",
     "reject",
     "reply",
     "require_to_correct",

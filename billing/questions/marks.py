@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
@@ -33,15 +34,39 @@ def own_charges(period: BillingPeriod, payer_key: str, *, only: int | None = Non
     A question holds its line alone. What is split among fund/orgs, or shared among PIs, is on other lines, too.
     None of a line that has more than `MOST`, or that cannot be worked out now.
     """
+    return _own(period, payer_key, _makings(period, payer_key), only)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How many charges of a payer line a question could hold, and of how many another line has a part."""
+
+    own: int
+    elsewhere: int
+
+
+def reach_of(period: BillingPeriod, payer_key: str, *, only: int | None = None) -> Reach:
+    """Return what a question about a payer line, or about `only` one charge of it, could hold and what not."""
+    makings = _makings(period, payer_key)
+    elsewhere = sum(_of(making, only).count() for making in makings if _is_elsewhere(making, payer_key))
+    return Reach(len(_own(period, payer_key, makings, only)), elsewhere)
+
+
+def _own(period: BillingPeriod, payer_key: str, makings: Iterable[charging.Making], only: int | None) -> list[int]:
     found = _in_question(period, payer_key, only)
-    for making in _makings(period, payer_key):
-        others = [share for share in making.shares if share.key != payer_key and not share.is_subsidy]
-        if making.is_shared or others:
-            continue
-        charges = making.charges.order_by("pk")
-        charges = charges.filter(pk=only) if only else charges
-        found += charges.values_list("pk", flat=True)[: MOST + 1]
+    for making in makings:
+        if not _is_elsewhere(making, payer_key):
+            found += _of(making, only).order_by("pk").values_list("pk", flat=True)[: MOST + 1]
     return sorted(set(found)) if len(found) <= MOST else []
+
+
+def _is_elsewhere(making: charging.Making, payer_key: str) -> bool:
+    """Tell whether other lines have a part of what a line is made of: a split, or a shared cost."""
+    return making.is_shared or any(each.key != payer_key and not each.is_subsidy for each in making.shares)
+
+
+def _of(making: charging.Making, only: int | None) -> "QuerySet[Charge]":
+    return making.charges.filter(pk=only) if only else making.charges
 
 
 def _makings(period: BillingPeriod, payer_key: str) -> list[charging.Making]:

@@ -86,13 +86,15 @@ def ask(request: HttpRequest, number: str, line: int) -> HttpResponse:
             messages.success(request, _said_of(asked))
             return HttpResponseRedirect(reverse("portal:question", args=[asked.pk]))
     in_time = questions.is_in_time(statement.period, timezone.now())
+    reach = questions.reach_of(statement.period, subject.payer_key, only=subject.charge) if in_time else None
     shown = {
         "statement": statement,
         "number": line,
         "subject": subject,
         "form": form,
         "in_time": in_time,
-        "holds": in_time and policy.questions_hold_charges,
+        "reach": reach,
+        "holds": reach and reach.own and policy.questions_hold_charges,
         "open": Question.objects.open().filter(
             period=statement.period, payer_key=subject.payer_key, charge=subject.charge
         ),
@@ -198,11 +200,19 @@ def question(request: HttpRequest, pk: int) -> HttpResponse:
         "form": form,
         "statement": statement,
         "held": found.charges.filter(ended_at__isnull=True).exclude(was="").count(),
+        "reach": _reach_of(found),
         "corrections": found.corrections.approved().select_related("charged_in"),
         "may_write": may_act and found.is_open,
         "may_withdraw": may_act and Question.State.WITHDRAWN in Question.TRANSITIONS[Question.State(found.state)],
     }
     return render(request, "portal/question.html", context)
+
+
+def _reach_of(question: Question) -> questions.Reach | None:
+    """Return what an open question about a line of a month that takes changes could hold, and what not."""
+    if not (question.is_open and question.payer_key and question.period and question.period.takes_changes):
+        return None
+    return questions.reach_of(question.period, question.payer_key, only=question.charge_id)
 
 
 @login_required

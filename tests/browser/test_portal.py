@@ -6,6 +6,7 @@ import io
 from decimal import Decimal
 
 import pytest
+from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pypdf import PdfReader
@@ -14,12 +15,14 @@ from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.ui import WebDriverWait
 
 from billing.models import Membership, Person, Project
-from statements import issuing
+from statements import emails, issuing
 from statements.models import Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
+from tests.smtp import mail_server
 
 from .pages import color, cut, devices, session, violations, widen
+from .steps import press
 from .test_journeys import complaints, without_script
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -145,6 +148,62 @@ def test_a_pi_names_a_delegate_without_script_and_removes_her_while_she_looks(br
     assert client.get(hers).status_code == 404
     assert not Membership.objects.filter(user=joanna, person=Person.objects.get(email="ada@u.edu")).exists()
     assert Project.objects.exists()
+
+
+def test_a_removed_delegate_has_nothing_left_in_an_open_session_a_program_or_the_next_mail(
+    browser, live_server, settings, client
+):
+    cast = build.the_cast()
+    Membership.objects.update(receives_statements=True, may_act=True)
+    for month, amount in (("2025-01", "4321.09"), ("2025-02", "8765.43")):
+        build.a_charge(amount, period=month, resource_name="sequencer")
+        issue(month)
+    number = Statement.objects.get(period__month="2025-01-01").number
+    statement = reverse("portal:statement", args=[number])
+    names = ("home", "statements", "projects", "trends", "funds", "questions", "delegates", "downloads")
+    secrets = ("4,321.09", "8,765.43", "genomics", "sequencer", "ada@u.edu")
+
+    def program(address):
+        return Client().get(f"/api/v1/{address}", headers={"authorization": f"Bearer {token}"})
+
+    token = build.a_token(cast.delegate, now=timezone.now())
+    held = Membership.objects.get(user=cast.delegate)
+    with mail_server() as server, devices(browser):
+        server.configure(settings)
+        emails.send(period=build.a_period("2025-01"), actor=SOMEBODY, now=NOW)
+        assert server.to("grace@u.edu")
+        assert len(program("statements").json()["data"]) == 2
+        session(browser, live_server, cast.delegate)
+        widen(browser, 390, 844)
+        browser.get(live_server.url + statement)
+        assert "4,321.09" in browser.page_source
+        found = violations(browser)
+
+        client.force_login(cast.pi)
+        asked = reverse("portal:remove_delegate", args=[held.pk])
+        assert client.post(asked).status_code == 302
+
+        # The page is still open, and every link of it leads to nothing.
+        press(browser, By.PARTIAL_LINK_TEXT, "Ask about this line")
+        assert "4,321.09" not in browser.page_source
+        found += violations(browser) + cut(browser)
+        for address in (statement, *(reverse(f"portal:{name}") for name in names)):
+            browser.get(live_server.url + address)
+            assert not [each for each in secrets if each in browser.page_source], address
+            found += [f"{address}: {each}" for each in (*violations(browser), *cut(browser))]
+        own = type(client)()
+        own.force_login(cast.delegate)
+        files = ("pdf", "csv", "xlsx", "charges")
+        assert {own.get(reverse(f"portal:{name}", args=[number])).status_code for name in files} == {404}
+
+        # Her program has a token that is good, of somebody who may see nothing.
+        assert [program(name).json()["data"] for name in ("statements", "lines", "charges", "usage")] == [[]] * 4
+        assert program(f"statements/{number}").status_code == 404
+
+        server.mailbox.clear()
+        emails.send(period=build.a_period("2025-02"), actor=SOMEBODY, now=timezone.now())
+        assert [each.recipients for each in server.mailbox] == [("ada@u.edu",)]
+    assert not found, "\n".join(found)
 
 
 def test_the_guide_for_pis_prints_on_one_page(browser, live_server):

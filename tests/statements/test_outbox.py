@@ -10,6 +10,7 @@ from django.db import connection
 from billing.background import jobs
 from billing.errors import BillingError
 from billing.models import Job, Membership, Person
+from billing.setup import delegates
 from statements import emails, issuing
 from statements.emails import dispatching, outbox, resending
 from statements.issuing import comparing
@@ -227,6 +228,35 @@ def test_a_retry_goes_by_what_a_delegate_may_see_now(server, issued):
         "ended@u.edu is no longer a delegate who gets statements of ada@u.edu.",
     )
     assert [each.recipient for each in again.left_out] == ["ended@u.edu"]
+
+
+def test_delegates_get_copies_as_they_are_set_and_none_once_they_are_removed(server, issued):
+    """Each has an e-mail of their own: nobody reads the addresses or projects of others."""
+    ada, acting = Person.objects.get(email="ada@u.edu"), {"actor": SOMEBODY, "now": NOW}
+    named = {}
+    for name, copies in (("grace", True), ("quiet", False), ("nat", False)):
+        build.a_user(name)
+        named[name] = delegates.name_delegate(pi=ada, who=name, receives_statements=copies, **acting)
+    delegates.change_delegate(membership=named["nat"], may_act=True, receives_statements=True, **acting)
+    send()
+    copied = [each.recipients for each in server.mailbox if each.recipients[0] in ("grace@u.edu", "nat@u.edu")]
+    assert copied == [("grace@u.edu",), ("nat@u.edu",)]
+    assert server.to("quiet@u.edu") == []
+    (copy,) = server.to("grace@u.edu")
+    assert copy.attachments == ["statement-2025-01-0001-1.pdf"]
+    assert copy.message["Cc"] is None
+    assert "you are a delegate of ada@u.edu who gets copies" in " ".join(copy.text.split())
+    assert "nat@u.edu" not in copy.text
+    assert "Copies to " in server.to("ada@u.edu")[0].text
+
+    delegates.change_delegate(membership=named["nat"], may_act=True, receives_statements=False, **acting)
+    delegates.remove_delegate(membership=named["grace"], **acting)
+    server.mailbox.clear()
+    build.a_charge("12.00", pi="ada@u.edu", period="2025-02")
+    issuing.generate(period=build.a_period("2025-02"), actor=SOMEBODY, now=NOW)
+    emails.send(period=build.a_period("2025-02"), actor=SOMEBODY, now=LATER)
+    assert [each.recipients for each in server.mailbox] == [("ada@u.edu",), ("office@u.edu",)]
+    assert "grace" not in server.to("ada@u.edu")[0].text
 
 
 def test_what_was_written_to_files_goes_to_the_server_later_once(server, issued, settings):

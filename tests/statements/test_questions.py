@@ -231,6 +231,67 @@ def test_no_page_carries_an_inline_style_or_script(client, cast, statement):
         assert "<script>" not in page
 
 
+# What is split or shared ---------------------------------------------------------------------------------------------
+
+
+def test_of_a_line_with_a_split_charge_only_what_is_its_own_is_held_and_that_is_said(client, cast):
+    build.a_charge("40.00", resource_name="own")
+    split = build.a_split({"BIO-001": "60", "CHEM-002": "40"})
+    build.a_charge("100.00", payer_split=split, fund_org="", resource_name="split")
+    issuing.generate(period=build.a_period(), **BY)
+    statement = Statement.objects.get(pi__email="ada@u.edu")
+    number = statement.lines.get(fund_org="BIO-001").number
+    client.force_login(cast.pi)
+    page = told(client, ask_url(statement, line=number))
+    assert "1 charge of this line is not charged until it is answered." in page
+    assert "1 charge is split or shared: your line has a part of it, and so have other lines." in page
+    assert "CHEM-002" not in page
+    client.post(ask_url(statement, line=number), SENT)
+    question = Question.objects.get()
+    assert [each.resource.resource_name for each in Charge.objects.held().select_related("resource")] == ["own"]
+    assert Charge.objects.get(payer_split=split).state == Charge.State.CLEAR
+    page = told(client, reverse("portal:question", args=[question.pk]))
+    assert "1 charge is not charged until this is answered" in page
+    assert "1 charge is split or shared" in page
+    # Of a split charge alone nothing is held, and the page promises nothing.
+    other = statement.lines.get(fund_org="CHEM-002").number
+    page = told(client, ask_url(statement, line=other))
+    assert "is not charged until" not in page
+    assert "That part stays charged meanwhile. If your part is wrong, it is changed or corrected." in page
+
+
+def test_a_question_about_a_part_of_a_shared_cost_names_no_other_payer_anywhere(client, cast, outbox):
+    build.a_charge("100.00", fund_org="BIO-001")
+    build.a_charge("50.00", pi="mallory@u.edu", project="mischief", fund_org="EVIL-9")
+    shared = {"attributed_by": "rule", "deciders": "rule 1 (shared)", "resource_id": "", "shared_as": "AWS Support"}
+    build.a_charge("30.00", pi=None, project=None, fund_org="", service_name="AWS Support", **shared)
+    issuing.generate(period=build.a_period(), **BY)
+    statement = Statement.objects.get(pi__email="ada@u.edu")
+    line = statement.lines.get(service_name="AWS Support")
+    assert line.charged == 20
+    client.force_login(cast.pi)
+    asking = client.get(ask_url(statement, line=line.number)).content.decode()
+    assert "That part stays charged meanwhile." in " ".join(asking.split())
+    client.post(ask_url(statement, line=line.number), SENT)
+    question = Question.objects.get()
+    assert question.amount == 20
+    assert not Charge.objects.held().exists()
+    questions.reply(question=question, text="Support is shared.", actor=Actor.from_user(cast.reviewer), now=NOW)
+    questions.leave(question=question, text="It is right.", actor=Actor.from_user(cast.reviewer), now=NOW)
+    run_jobs()
+    pages = [
+        client.get(url).content.decode() for url in (reverse("portal:questions") + "?all=", question_url(question))
+    ]
+    mailed = [each.message().as_string() for each in outbox if each.to == ["ada@u.edu"]]
+    assert len(mailed) == 2
+    for text in (asking, *pages, *mailed):
+        assert not [name for name in ("mallory", "mischief", "EVIL-9", "50.00", "10.00") if name in text.lower()]
+
+
+def question_url(question):
+    return reverse("portal:question", args=[question.pk])
+
+
 # E-mail --------------------------------------------------------------------------------------------------------------
 
 

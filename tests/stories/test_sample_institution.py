@@ -21,9 +21,12 @@ from billing.models import (
     Charge,
     Flag,
     ImportedFile,
+    Job,
+    Message,
     PayerLine,
     Policy,
     PricedMonth,
+    Question,
     Source,
     StoredFile,
     UsageFile,
@@ -112,6 +115,7 @@ def test_the_sample_institution(subtests, db):
         nothing_that_is_private_in_the_files_of_usage_is_kept,
         the_figures_of_both_months_add_up_in_sight,
         every_reason_to_look_occurs_and_each_decision_was_made,
+        a_pi_asked_about_the_month_that_is_closed,
         both_months_are_rebuilt_byte_for_byte,
         a_second_demo_changes_nothing_but_passwords,
     ):
@@ -128,6 +132,14 @@ def the_demo_runs_both_months(shown):
     assert Statement.objects.filter(period__month="2026-01-01", state="sent").count() == january.statements
     assert Email.objects.filter(state="sent").count() == january.sent == 16
     assert {account.role for account in shown.accounts} == {"admin", "finance", "reviewer", "viewer", "pi", "delegate"}
+
+
+def a_pi_asked_about_the_month_that_is_closed(shown):
+    """Staff have something to answer, on the figures of the samples: a question of a closed month holds nothing."""
+    question = Question.objects.get()
+    assert (question.state, question.asked_by.username, question.is_in_time) == ("asked", "pi", False)
+    assert "node went down" in question.messages.get().text
+    assert not Job.objects.exclude(state=Job.State.DONE).exists()
 
 
 def what_the_files_bill_is_charged_or_held_or_rejected(shown):
@@ -315,6 +327,7 @@ def a_second_demo_changes_nothing_but_passwords(shown):
             list(PricedMonth.objects.order_by("pk").values_list("digest", flat=True)),
             UsageFile.objects.count(),
             ReviewDecision.objects.count(),
+            Message.objects.count(),
             Email.objects.count(),
             Policy.objects.count(),
             User.objects.count(),
