@@ -334,7 +334,7 @@ class StatementDocument:
     language: str = "en-US"
     reference_labels: tuple[str, str] = ("Grant number", "Request id")
     facts: tuple[tuple[str, str], ...] = field(default=())
-    # A PNG in plain red, green and blue.
+    # A PNG in plain red, green and blue, or a plain drawing as SVG.
     logo: bytes = b""
     # `letter` or `a4`.
     paper: str = "letter"

@@ -280,7 +280,7 @@ def formats_in(tree: ast.AST, *, is_screen: bool = False) -> list[str]:
 
 
 # What draws gives places on paper, and the watched folder names folders.
-OWN_FORMATS = ("statements/drawing", "statements/tagging.py", "billing/importing/inbox.py")
+OWN_FORMATS = ("statements/drawing", "statements/tagging.py", "billing/importing/inbox.py", "billing/vectors")
 
 
 def test_modules_show_dates_and_amounts_in_one_format():
@@ -304,7 +304,6 @@ ISO_MODULES = (
     "billing/setup/registers/",
     "billing/management/commands/audit.py",
     "billing/admin/list_exports.py",
-    "billing/admin/lists.py",
     "billing/reports/asking.py",
     "statements/api/",
     "statements/list_sheets.py",

@@ -172,7 +172,7 @@ class Migration(migrations.Migration):
                     "sha256",
                     models.CharField(max_length=64, primary_key=True, serialize=False, verbose_name="SHA-256"),
                 ),
-                ("png", models.BinaryField(verbose_name="PNG")),
+                ("picture", models.BinaryField(verbose_name="PNG or SVG")),
                 ("added_at", models.DateTimeField()),
             ],
             options={

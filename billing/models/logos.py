@@ -4,10 +4,13 @@ from django.db import models
 
 
 class Logo(models.Model):
-    """A picture by its SHA-256: never changed and never removed, for statements that were issued with it."""
+    """A picture or drawing as it is kept, PNG or plain SVG, by its SHA-256.
+
+    It is never changed and never removed, for statements that were issued with it.
+    """
 
     sha256 = models.CharField("SHA-256", max_length=64, primary_key=True)
-    png = models.BinaryField("PNG")
+    picture = models.BinaryField("PNG or SVG")
     added_at = models.DateTimeField()
 
     class Meta:

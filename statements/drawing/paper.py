@@ -5,10 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from billing.vectors import Vector
+
 from ..archival import Attachment, Properties, add_attachments, add_info, add_metadata, add_output_intent
 from ..lettering import Lettering, plain
 from ..pdf_objects import PdfFile, stream, string
 from ..tagging import Structure
+from . import shapes
 from .fitting import fitted, wrapped
 from .links import Address, pieces
 from .pictures import Picture
@@ -163,10 +166,15 @@ class Paper:
         yield
         self.code.append("EMC")
 
-    def picture(self, picture: Picture, x: float, y: float, wide: float, high: float, *, alternative: str) -> None:
-        """Show a picture, `y` being its lower edge."""
-        name = self.pictures.setdefault(picture, f"P{len(self.pictures) + 1}")
+    def picture(
+        self, picture: Picture | Vector, x: float, y: float, wide: float, high: float, *, alternative: str
+    ) -> None:
+        """Show a picture or drawing, `y` being its lower edge."""
         with self.figure(alternative, (x, y, x + wide, y + high)):
+            if isinstance(picture, Vector):
+                self.code.append(shapes.placed(picture, x, y, wide, high))
+                return
+            name = self.pictures.setdefault(picture, f"P{len(self.pictures) + 1}")
             self.code.append(f"q {wide:.2f} 0 0 {high:.2f} {x:.2f} {y:.2f} cm /{name} Do Q")
 
     def write_foot(self, text: str, number: int) -> None:

@@ -1,8 +1,11 @@
-"""Pictures on paper: a PNG in red, green and blue becomes an object of the file, as packed as it came."""
+"""Pictures on paper: a PNG in red, green and blue becomes an object of the file, as packed as it came; SVG is read."""
 
 import functools
 import struct
 from dataclasses import dataclass
+
+from billing import vectors
+from billing.vectors import Vector
 
 from ..pdf_objects import PdfFile
 
@@ -31,10 +34,12 @@ class Picture:
 
 
 @functools.lru_cache(maxsize=8)
-def picture_of(png: bytes) -> Picture:
-    """Read a PNG of the plainest kind (ISO 15948, 5). Raises ValueError for another."""
-    if not png.startswith(START):
-        raise ValueError("This is no PNG.")
+def picture_of(data: bytes) -> Picture | Vector:
+    """Read a PNG of the plainest kind (ISO 15948, 5), or a plain drawing as SVG. Raises ValueError for another."""
+    return _picture_of(data) if data.startswith(START) else vectors.read(data)
+
+
+def _picture_of(png: bytes) -> Picture:
     at, packed = len(START), []
     width = height = 0
     while at < len(png):

@@ -117,7 +117,7 @@ def read_back(content: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a statement keeps of them, as its document has it."""
     return {
         "paper": content.get("paper", "letter"),
-        "logo": logos.png_of(content.get("logo", "")),
+        "logo": logos.kept_of(content.get("logo", "")),
         "history": tuple(_read(*each) for each in content.get("history", ())),
         "notices": tuple(Notice(each["text"], each.get("is_urgent")) for each in content.get("notices", ())),
     }

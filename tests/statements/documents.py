@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from PIL import Image
 
+from billing.setup import logos
 from statements.changes import Change, Changes
 from statements.document import (
     Figures,
@@ -75,6 +76,11 @@ def a_png(width=300, height=100, color=(13, 84, 79)):
     png = io.BytesIO()
     Image.new("RGB", (width, height), color).save(png, "PNG")
     return png.getvalue()
+
+
+def a_drawing(shapes='<path d="M0 0h30v10H0z" fill="#0d544f"/>', box="0 0 30 10"):
+    """Return a logo as one is kept that was uploaded as SVG."""
+    return logos.drawn_anew(f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">{shapes}</svg>'.encode())
 
 
 JANUARY = datetime.date(2025, 1, 1)
@@ -208,6 +214,7 @@ HARD = {
     ),
     "right-to-left names": a_letter(
         Section("قسم-7", "صندوق البحث", (a_line("חישוב", resources=resources(2, name="שרת")),)),
+        logo=a_drawing(),
         pi_name="محمد الخوارزمي",
         pi_department="מתמטיקה (שימושית)",
         project_name="גנומיקה השוואתית של Escherichia coli K-12 (זן המעבדה, MG1655) ושל Bacillus subtilis (168)",

@@ -1,6 +1,7 @@
 """The paper of statements: its size and the logo on it, as the policy was when they were issued."""
 
 import io
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -13,10 +14,11 @@ from statements.document import Section
 from statements.drawing import draw
 from statements.drawing.pictures import picture_of
 from statements.drawing.statement import StatementSheet
+from statements.drawing.styles import TOP
 from statements.models import Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
-from tests.statements.documents import HARD, a_document, a_letter, a_line, a_png, resources
+from tests.statements.documents import HARD, a_document, a_drawing, a_letter, a_line, a_png, resources
 from tests.statements.pdf_reading import structure_of
 from tests.statements.test_setting import collisions, placed
 
@@ -74,9 +76,42 @@ def test_a_picture_of_many_colors_is_read_as_it_was_written():
 def test_only_the_plainest_png_is_drawn():
     gray = io.BytesIO()
     Image.new("L", (20, 20)).save(gray, "PNG")
-    for data in (b"GIF89a", gray.getvalue()):
-        with pytest.raises(ValueError, match="PNG"):
+    for data, said in ((b"GIF89a", "no SVG"), (gray.getvalue(), "PNG")):
+        with pytest.raises(ValueError, match=said):
             picture_of(data)
+
+
+def test_an_svg_is_drawn_by_its_shapes_the_same_each_time(tmp_path):
+    """Its left half is filled, with a hole; its right half has the stroke of a circle."""
+    drawing = a_drawing(
+        '<g fill="#0000ff"><path fill-rule="evenodd" d="M0 0h100v100H0zM25 25h50v50H25z"/></g>'
+        '<circle cx="150" cy="50" r="40" fill="none" stroke="rgb(255,0,0)" stroke-width="10"/>'
+        '<rect x="300" y="0" width="900" height="900"/>',
+        box="0 0 200 100",
+    )
+    data = draw(a_document(logo=drawing))
+    assert draw(a_document(logo=drawing)) == data
+    (figure,) = structure_of(data).all("Figure")
+    assert figure.alternative == "Logo of Example University"
+    left = {text: x for page in placed(StatementSheet(a_document(logo=drawing))) for x, _, _, text in page}
+    # 40 points high, and twice as wide.
+    assert left["Example University"] == pytest.approx(50 + 80 + 12)
+
+    path = tmp_path / "statement.pdf"
+    path.write_bytes(data)
+    subprocess.run(["pdftoppm", "-r", "144", "-png", "-singlefile", path, tmp_path / "page"], check=True)
+    page = Image.open(tmp_path / "page.png").convert("RGB")
+    top = 792 - TOP - 2
+
+    def color(x, y):
+        """Return the color at a place of the drawing, in percent of its height."""
+        return page.getpixel((round((50 + 0.4 * x) * 2), round((top + 0.4 * y) * 2)))
+
+    assert color(10, 10) == color(90, 50) == (0, 0, 255)
+    assert color(50, 50) == color(150, 50) == (255, 255, 255)
+    assert color(110, 50) == color(150, 90) == (255, 0, 0)
+    # What reaches beyond its box is cut.
+    assert color(199, 5) == (255, 255, 255)
 
 
 @pytest.mark.django_db

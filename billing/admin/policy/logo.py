@@ -23,9 +23,9 @@ REMOVE = "_remove"
 class LogoForm(forms.Form):
     file = forms.FileField(
         label="Picture",
-        help_text="PNG or JPEG, up to 2 MB. On paper it is at most 40 points high. A transparent ground becomes white. "
-        "SVG is not taken: export it as PNG, 600 pixels wide.",
-        widget=forms.ClearableFileInput(attrs={"accept": "image/png,image/jpeg"}),
+        help_text="SVG up to 512 KB, or PNG or JPEG up to 2 MB. On paper it is at most 40 points high. An SVG has "
+        "shapes in plain colors, and text converted to outlines. Of a PNG, a transparent ground becomes white.",
+        widget=forms.ClearableFileInput(attrs={"accept": "image/svg+xml,image/png,image/jpeg"}),
     )
 
 
@@ -52,7 +52,7 @@ class LogoMixin(admin.ModelAdmin):
             else:
                 messages.error(request, doors.for_page(error, request.user))
         policy = Policy.objects.current()
-        png = logos.png_of(policy.logo)
+        kept = logos.kept_of(policy.logo)
         context: dict[str, Any] = {
             **self.admin_site.each_context(request),
             "title": "Logo on statements",
@@ -60,7 +60,7 @@ class LogoMixin(admin.ModelAdmin):
             "form": form,
             "institution": policy.institution,
             # Drawn anew by us, and never a file as it was uploaded.
-            "picture": f"data:image/png;base64,{base64.b64encode(png).decode()}" if png else "",
+            "picture": f"data:{logos.kind_of(kept)};base64,{base64.b64encode(kept).decode()}" if kept else "",
             "back": reverse("admin:billing_policy_changelist"),
         }
         return TemplateResponse(request, "admin/billing/policy/logo.html", context)
