@@ -172,12 +172,7 @@ def related(request: HttpRequest) -> list[Shown]:
         return []
     asked = _said(Question.objects.waiting().count()) if item.label == "Review" else ""
     found = [
-        Shown(
-            each.short or each.label,
-            reverse(f"admin:{each.name}_changelist"),
-            each == listed,
-            asked * (each.model == "Question"),
-        )
+        Shown(each.label, reverse(f"admin:{each.name}_changelist"), each == listed, asked * (each.model == "Question"))
         for each in item.lists
         if request.user.has_perm(each.permission)
     ]

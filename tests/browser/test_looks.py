@@ -8,13 +8,13 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
 from billing import notices
-from billing.models import AttributionRule, CloudAccount
+from billing.models import AttributionRule, Charge, CloudAccount
 from journals import posting
 from journals.models import Journal
 from statements import issuing
 from tests import build
 
-from .pages import cut
+from .pages import cut, session
 from .steps import sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -171,6 +171,64 @@ def test_names_of_either_direction_keep_their_places(browser, live_server):
             "return ['.who', '#result_list a'].map(each => getComputedStyle(document.querySelector(each)).unicodeBidi)"
         )
     assert isolated == ["isolate", "isolate"]
+
+
+NAMES = {
+    "Chinese": "林晓雯樂學神",
+    "of its extensions": "㐂㒰䶮𠮷𡈽",
+    "Japanese": "佐藤美咲カタカナひらがなｶﾅー「」、。",
+    "Korean": "김민준박서연",
+    "Arabic": "يوسف",
+    "Hebrew": "חישוב",
+    "Hindi": "देवनागरी",
+    "Thai": "ภาษาไทย",
+    "Odia": "ଓଡ଼ିଆ",
+    "Tibetan": "བོད",
+    "Syriac": "ܣܘܪ",
+    "Thaana": "ދިވެހި",
+    "Cherokee": "ᏣᎳᎩ",
+    "Greek, Cyrillic and Czech": "ΩΨЩЖřň",
+}
+# What of a text the font of an element draws as it draws a character that nobody assigned, or not at all.
+BOXES = """
+const [tag, text, done] = arguments, style = getComputedStyle(
+  document.querySelector(tag) || document.querySelector("main").appendChild(document.createElement(tag)));
+const font = `${style.fontWeight} 32px ${style.fontFamily}`;
+const drawn = each => {
+  const canvas = document.createElement("canvas"), brush = canvas.getContext("2d");
+  canvas.width = canvas.height = 64;
+  brush.font = font;
+  brush.fillText(each, 8, 44);
+  return canvas.toDataURL();
+};
+document.fonts.load(font, text).then(() => {
+  const boxes = ["\\u0378", "\\u{2FE0F}", " "].map(drawn);
+  done([...text].filter(each => boxes.includes(drawn(each))).join(" "));
+}).catch(error => done(String(error)));
+"""
+
+
+FIELD = "input:not([type=hidden])"
+
+
+def test_names_in_any_script_are_no_boxes_on_a_device_without_their_letters(browser, live_server):
+    """Of text, headings, fields and codes, in the portal and the admin: what a device lacks comes from the site."""
+    cast = build.the_cast()
+    build.a_charge()
+    issuing.generate(period=build.a_period(), actor=build.SOMEBODY, now=build.NOW)
+    charge = reverse("admin:billing_charge_change", args=[Charge.objects.get().pk])
+    pages = (
+        (cast.admin, charge, ("body", "h1", FIELD, "code")),
+        (cast.pi, reverse("portal:statements"), ("body", "h1", FIELD, "select", "th")),
+    )
+    found = []
+    for user, page, elements in pages:
+        session(browser, live_server, user)
+        browser.get(live_server.url + page)
+        for element in elements:
+            boxes = browser.execute_async_script(BOXES, element, "".join(NAMES.values()))
+            found += [f"{page} {element}: {boxes}"] if boxes else []
+    assert not found, "\n".join(found)
 
 
 def test_the_table_of_a_worklist_begins_within_the_first_220_pixels(browser, live_server, monkeypatch):
