@@ -63,6 +63,7 @@ def pages():
         "statement": ("finance", reverse("admin:statements_statement_change", args=[shown.pk])),
         "journals": ("finance", reverse("admin:journals_journal_changelist")),
         "journal": ("finance", reverse("admin:journals_journal_change", args=[Journal.objects.earliest("pk").pk])),
+        "reports": ("finance", reverse("admin:reports")),
         "pi": ("finance", reverse("admin:billing_person_change", args=[pi.pk])),
         "portal-home": ("delegate", reverse("portal:home")),
         "portal": ("delegate", reverse("portal:statements")),
