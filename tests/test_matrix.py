@@ -961,6 +961,7 @@ JOBS = {
     Job.Kind.CALENDAR: BIND,
     Job.Kind.VALUES: BIND,
     Job.Kind.LOOKUPS: BIND,
+    Job.Kind.ACCOUNT_RULES: BIND,
     Job.Kind.PEOPLE: CURATE,
     Job.Kind.GENERATE: CURATE,
     Job.Kind.SEND: CURATE,
