@@ -21,6 +21,7 @@ from ..models import (
     MonthTotal,
     PayerLine,
     PayerSplitShare,
+    PrepaidEntry,
     PricedMonth,
     Question,
     RateSchedule,
@@ -109,6 +110,7 @@ def _of_corrections() -> list[Refusal]:
             f"{in_parts('amount', currency='c.currency')})",
         ),
         *kept_for_ever(CorrectionLine, "a correction is never edited or deleted: reverse it"),
+        *kept_for_ever(PrepaidEntry, "an entry of a prepaid balance is kept: reverse its correction"),
     ]
 
 

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, connection, transaction
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +19,7 @@ from billing.models import (
     Correction,
     PayerLine,
     Person,
+    PrepaidEntry,
     Project,
     RateSchedule,
     Source,
@@ -92,6 +93,14 @@ def ledger(month):
         place = line.fund_org, line.natural_account
         found[place] = found.get(place, D(0)) + line.debit - line.credit
     return {place: plain(amount) for place, amount in sorted(found.items()) if amount}
+
+
+@pytest.mark.parametrize("sql", ["UPDATE {table} SET kind = 'use'", "DELETE FROM {table}"])
+def test_the_database_keeps_what_was_entered_for_a_balance(deferred, sql):
+    bought()
+    refused = pytest.raises(IntegrityError, match="an entry of a prepaid balance is kept: reverse its correction")
+    with refused, transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(sql.format(table=PrepaidEntry._meta.db_table))
 
 
 def test_a_purchase_is_charged_once_and_use_becomes_recovery(deferred, tmp_path):
