@@ -302,7 +302,8 @@ def _parted(ends: re.Pattern[str], text: str) -> list[str]:
 
 def _quoted(text: str) -> str:
     """Return a word of the language above, in quotation marks where it would not be read as one."""
-    return text if re.fullmatch(_WORD, text) and not re.fullmatch(_NUMBER, text) else _in_quotes(text)
+    is_plain = re.fullmatch(_WORD, text) and not re.fullmatch(_NUMBER, text) and not text.startswith('"')
+    return text if is_plain else _in_quotes(text)
 
 
 def _in_quotes(text: str) -> str:

@@ -83,6 +83,11 @@ def test_where_a_rate_holds_is_written_by_attribute():
         words.where_of("partition: a\npartition: b")
 
 
+@pytest.mark.parametrize("name", ['""', '"a"', '"', 'a"b', "a b", "1"])
+def test_any_name_of_an_attribute_is_read_as_it_is_written(name):
+    assert words.where_of(words.where_text({name: ("a",)})) == {name: ("a",)}
+
+
 def test_prices_of_classes_are_written_by_class():
     prices = words.prices_of("external, up to 500: 0.05\nexternal, above: 0.04\nguest: 1")
     assert prices == {"external": (Tier(D("0.05"), D(500)), Tier(D("0.04"))), "guest": (Tier(D(1)),)}
