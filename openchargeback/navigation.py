@@ -117,8 +117,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
                 List("InvoiceTotal", "Provider invoices", is_by_month=True),
             ),
         ),
-        Item("Policy", (List("Policy", "Policy"),)),
-        Item("Retention", (List("LegalHold", "Legal holds"), List("Disposal", "Disposals"))),
+        Item("Policy", (List("Policy", "Policy"), List("LegalHold", "Legal holds"), List("Disposal", "Disposals"))),
         Item("Users", (List("User", "Users"), List("Group", "Roles", "auth"), List("ApiToken", "API tokens"))),
     ),
     "Logs": (
