@@ -118,7 +118,7 @@ def rows_by_key(report: reports.Report) -> dict[str, tuple[Any, ...]]:
     return {row.key: row.values[:5] for row in report.rows if not row.label.endswith(" itself")}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(charges=CHARGES, fund=st.sampled_from(["", "PROV-1"]))
 def test_every_figure_is_the_sum_of_the_statement_lines_it_is_of(db, charges, fund):
     with transaction.atomic():

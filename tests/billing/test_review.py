@@ -223,7 +223,7 @@ def test_a_race_is_refused_and_nothing_of_it_stays(monkeypatch):
 def test_approving_many_takes_no_more_queries_than_approving_few(django_assert_max_num_queries):
     for _ in range(60):
         a_held_charge()
-    with django_assert_max_num_queries(33 + 4 * IS_POSTGRESQL):
+    with django_assert_max_num_queries(34 + 4 * IS_POSTGRESQL):
         assert review.approve(charges=Charge.objects.held(), **BY).count == 60
 
 

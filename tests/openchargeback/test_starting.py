@@ -147,6 +147,7 @@ ON_THE_DATABASE = [
     "people list",
     "periods list",
     "preflight 2025-01",
+    "prepayments list",
     "proof -p 2025-01",
     "report value",
     "questions list",

@@ -51,6 +51,6 @@ def test_every_setting_is_on_the_page():
     shown = set(re.findall(r"`(\w+)`", "\n".join(re.findall(r"^\| (`.*?) \|", PAGE, re.MULTILINE))))
     known = {
         *("start", "end", "duration", "lasts", "levels", "dates", "zone", "id", "account", "user", "resource"),
-        *("attributes", "measures", "free", "skip", "fill", "decimal", "sheet"),
+        *("attributes", "measures", "free", "skip", "fill", "decimal", "sheet", "files"),
     }
     assert shown == known
