@@ -22,7 +22,7 @@ from billing.audit import anchors, verifications
 from billing.background import heartbeat, jobs
 from billing.errors import BillingError
 from billing.files import StorageAway, documents
-from billing.models import AuditEvent, Job, StoredFile
+from billing.models import AuditEvent, Disposal, Job, StoredFile
 from billing.texts import long_moment
 from statements import emails
 
@@ -212,7 +212,16 @@ def _storage(now: datetime.datetime) -> list[Fact]:
         ),
         Fact("received", "Files received", f"{kept['number']:,}, {filesizeformat(kept['size'] or 0)}"),
         _backup(now),
+        *_disposals(),
     ]
+
+
+def _disposals() -> list[Fact]:
+    left = [str(each.pk) for each in Disposal.objects.filter(completed_at__isnull=True).order_by("pk")]
+    if not left:
+        return []
+    said = f"{', '.join(left)} not completed: it is running, or was broken off and has to be run again"
+    return [Fact("disposals", "Disposals", said, "warn", "operations/retention#when-it-is-broken-off")]
 
 
 def _backup(now: datetime.datetime) -> Fact:

@@ -37,7 +37,7 @@ from billing.replay.recording import NotReplayable
 from billing.replay.replaying import replay
 from billing.setup import holds
 from journals import posting
-from openchargeback import backups, disposing
+from openchargeback import backups, disposing, system
 from openchargeback.disposing import running
 from statements import emails, issuing
 from statements.models import Email, Statement
@@ -403,6 +403,10 @@ def test_the_certificate_lists_what_went_and_what_was_held_back_and_why(january,
 # Whole, once, by one --------------------------------------------------------------------------------------------------
 
 
+def facts():
+    return {fact.code: fact for group in system.gather(now=NOW) for fact in group.facts}
+
+
 def test_a_killed_run_is_finished_by_the_next(january, monkeypatch):
     real, removed = running._remove, []
 
@@ -419,12 +423,14 @@ def test_a_killed_run_is_finished_by_the_next(january, monkeypatch):
     disposal = Disposal.objects.get()
     assert disposal.completed_at is None
     assert "not completed" in str(disposals.verify()[0])
+    assert facts()["disposals"].state == "warn"
     # While it waits nothing is lost: the proof says what is gone, and no hold pretends to keep it.
     assert proof.prove(BillingPeriod.objects.get()).reconciles
     with pytest.raises(holds.HoldRefused, match="is being removed"):
         held_on(period=january)
     done = dispose()
     assert ([each.pk for each in done.finished], done.disposal) == ([disposal.pk], None)
+    assert "disposals" not in facts()
     assert not any(documents.exists(each.name) for each in DisposedFile.objects.all())
     assert disposals.verify()[0].problem == ""
 
