@@ -114,7 +114,8 @@ def _store(journal: Journal, found: Accruable, gesture: Gesture) -> list[Journal
 
 
 def _number(period: BillingPeriod) -> str:
-    return next_number(period, "A")
+    # A is for receivables.
+    return next_number(period, "E")
 
 
 def _require_dates(

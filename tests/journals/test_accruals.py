@@ -54,7 +54,7 @@ def test_an_accrual_holds_what_is_charged_and_held_and_charges_no_pi():
     a_month()
     accrual = accrued()
     assert (accrual.number, accrual.posting_date, accrual.debits, accrual.credits) == (
-        *("A2025-01-1", JANUARY_31),
+        *("E2025-01-1", JANUARY_31),
         *(Decimal("102.5"), Decimal("102.5")),
     )
     lines = accrual.lines.order_by("number").values_list("side", "fund_org", "natural_account", "debit", "description")
@@ -174,17 +174,17 @@ def test_a_rejected_accrual_takes_its_reversal_with_it():
     reversal = accrual.reversals.get()
     assert (reversal.state, reversal.rejection_reason) == (
         "rejected",
-        "The ledger rejected A2025-01-1, which it reverses.",
+        "The ledger rejected E2025-01-1, which it reverses.",
     )
     assert broken() == []
-    assert accrued().number == "A2025-01-2"
+    assert accrued().number == "E2025-01-2"
 
 
 def test_an_accrual_whose_reversal_is_posted_cannot_be_rejected():
     a_month()
     accrual = submitted()
     posting.post(journal=accrual.reversals.get(), document_number="D-2", **BY)
-    with pytest.raises(WrongState, match="The ledger has to take A2025-01-1, too"):
+    with pytest.raises(WrongState, match="The ledger has to take E2025-01-1, too"):
         posting.reject(journal=accrual, reason="No", **BY)
 
 
@@ -197,7 +197,7 @@ def test_a_rejected_reversal_leaves_a_finding_until_somebody_reverses_it_again()
     accrual.refresh_from_db()
     assert accrual.state == "posted"
     (said,) = broken()
-    assert "Accrual A2025-01-1" in said
+    assert "Accrual E2025-01-1" in said
     assert "nothing reverses it. Reverse it: " in said
     assert "95.00 on BIO-001 6500" in said
     done = posting.reverse(journal=accrual, reason="Again.", **BY)
@@ -222,7 +222,7 @@ def test_reports_name_accruals_and_count_none():
     for name, total in before.items():
         assert told(name).total == total
         assert any(
-            note == "Accrual A2025-01-1 has 102.50 USD on Jan 31, 2025, and R2025-01-1 reverses it on Feb 1, 2025. "
+            note == "Accrual E2025-01-1 has 102.50 USD on Jan 31, 2025, and R2025-01-1 reverses it on Feb 1, 2025. "
             "It charges nobody and is in no figure here."
             for note in told(name).notes
         )
@@ -303,7 +303,7 @@ def test_an_accrual_is_previewed_drafted_and_submitted_on_its_pages(cast, client
     client.post(reverse("admin:journals_journal_redraft", args=[accrual.pk]))
     client.post(reverse("admin:journals_journal_submit", args=[accrual.pk]), {"format": "gl"})
     assert sorted(Journal.objects.values_list("number", "state")) == [
-        ("A2025-01-1", "submitted"),
+        ("E2025-01-1", "submitted"),
         ("R2025-01-1", "submitted"),
     ]
     assert "R2025-01-1" in client.get(change).content.decode()
@@ -322,7 +322,7 @@ def test_an_accrual_on_the_command_line():
     assert not Journal.objects.exists()
     done = said("accrue", "2025-01", "--reverse-on", "2025-02-01", "--date", "2025-01-31")
     assert done["journal"]["kind"] == "accrual"
-    assert said("submit", "A2025-01-1")["state"] == "submitted"
+    assert said("submit", "E2025-01-1")["state"] == "submitted"
     assert [each["kind"] for each in said("list")["journals"]] == ["accrual", "reversal"]
     with pytest.raises(CommandError, match="is not after the posting date"):
         call_command("journals", "accrue", "2025-01", "--reverse-on", "2025-01-01", "--date", "2025-01-31")
