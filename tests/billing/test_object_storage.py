@@ -68,6 +68,7 @@ def a_large_file(path):
     return path
 
 
+@pytest.mark.django_db
 def test_a_document_is_written_read_listed_and_removed(use):
     use()
     documents.write("statements/2025-01/1.pdf", b"first")
