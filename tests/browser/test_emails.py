@@ -16,6 +16,7 @@ from tests.build import NOW, SOMEBODY
 from tests.smtp import mail_server
 
 from .pages import color, cut, devices, session, violations, widen
+from .steps import press
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -68,18 +69,18 @@ def test_words_are_written_previewed_tested_and_saved(browser, live_server, mail
         widen(browser, 1440)
         session(browser, live_server, cast.finance)
         browser.get(live_server.url + reverse("admin:billing_policy_changelist"))
-        browser.find_element(By.LINK_TEXT, "E-mail texts").click()
+        press(browser, By.LINK_TEXT, "E-mail texts")
         browser.find_element(By.NAME, "html").send_keys("<body><h1>Hello {{ pi }}</h1></body>")
-        browser.find_element(By.NAME, "_try").click()
+        press(browser, By.NAME, "_try")
         # The frame shows it, and nothing in it runs.
         frame = browser.find_element(By.CSS_SELECTOR, "iframe.letter-frame")
         browser.switch_to.frame(frame)
         assert browser.find_element(By.TAG_NAME, "h1").text == "Hello ada@u.edu"
         browser.switch_to.default_content()
-        browser.find_element(By.NAME, "_test").click()
+        press(browser, By.NAME, "_test")
         assert f"A test was sent to {cast.finance.email}." in browser.find_element(By.CLASS_NAME, "messagelist").text
         assert "Hello ada@u.edu" in server.to(cast.finance.email)[0].html
-        browser.find_element(By.NAME, "_make").click()
+        press(browser, By.NAME, "_make")
         assert "e-mails have these words from now" in browser.find_element(By.CLASS_NAME, "messagelist").text
     assert Policy.objects.current().email_html == "<body><h1>Hello {{ pi }}</h1></body>"
 
@@ -87,8 +88,8 @@ def test_words_are_written_previewed_tested_and_saved(browser, live_server, mail
 def test_the_message_as_it_was_sent_is_read_on_its_page(browser, live_server, mailed, cast):
     session(browser, live_server, cast.viewer)
     browser.get(live_server.url + reverse("admin:statements_email_changelist"))
-    browser.find_element(By.LINK_TEXT, f"#{Email.objects.latest('pk').pk}").click()
-    browser.find_element(By.LINK_TEXT, "Read it as it was sent").click()
+    press(browser, By.LINK_TEXT, f"#{Email.objects.latest('pk').pk}")
+    press(browser, By.LINK_TEXT, "Read it as it was sent")
     browser.switch_to.frame(browser.find_element(By.CSS_SELECTOR, "iframe.letter-frame"))
     assert "$7,042.88" in browser.find_element(By.TAG_NAME, "main").text
     assert browser.find_element(By.PARTIAL_LINK_TEXT, "View statement").is_displayed()

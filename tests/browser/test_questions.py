@@ -6,7 +6,6 @@ import pytest
 from django.urls import reverse
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
-from selenium.webdriver.support.ui import WebDriverWait
 
 from billing.models import Charge, Correction, Question
 from billing.months import closing
@@ -15,6 +14,7 @@ from statements.models import Statement
 from tests import build
 from tests.build import NOW, SOMEBODY
 
+from . import steps
 from .pages import cut, devices, session, widen
 from .test_accessible import faults_of
 
@@ -25,10 +25,8 @@ BY = {"actor": SOMEBODY, "now": NOW}
 
 def press(browser, text):
     """Press the link or button of this text, and wait for the page that it leads to."""
-    before = browser.find_element(By.TAG_NAME, "html")
     path = f"//main//*[self::a or self::button][contains(normalize-space(), '{text}')]|//main//input[@value='{text}']"
-    browser.find_element(By.XPATH, path).click()
-    WebDriverWait(browser, 10).until(lambda _: before != browser.find_element(By.TAG_NAME, "html"))
+    steps.press(browser, By.XPATH, path)
 
 
 def said(browser):

@@ -12,8 +12,9 @@ from selenium.webdriver.common.by import By
 from billing.models import ApiToken
 from tests import build
 
+from . import steps
 from .pages import color, cut, devices, session, violations, widen
-from .test_journeys import complaints
+from .steps import complaints
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
@@ -36,7 +37,7 @@ def look(browser, name):
 
 
 def press(browser, words):
-    browser.find_element(By.XPATH, f"//a[normalize-space()='{words}']|//button[normalize-space()='{words}']").click()
+    steps.press(browser, By.XPATH, f"//a[normalize-space()='{words}']|//button[normalize-space()='{words}']")
 
 
 def asked(secret):
@@ -62,9 +63,9 @@ def test_a_pi_makes_a_token_copies_it_and_revokes_it(browser, live_server):
         press(browser, "I have copied it")
         assert secret not in browser.page_source
         found += look(browser, "tokens")
-        browser.find_element(By.PARTIAL_LINK_TEXT, "Revoke…").click()
+        steps.press(browser, By.PARTIAL_LINK_TEXT, "Revoke…")
         found += look(browser, "token-revoke")
-        browser.find_element(By.CSS_SELECTOR, "input[type=submit].deletelink").click()
+        steps.press(browser, By.CSS_SELECTOR, "input[type=submit].deletelink")
         assert "was revoked" in browser.find_element(By.CSS_SELECTOR, ".messagelist").text
         assert asked(secret) == 401
     assert not found, "\n".join(found)
@@ -84,7 +85,7 @@ def test_an_admin_makes_a_service_token_for_a_project(browser, live_server):
         day = timezone.localdate().isoformat()
         browser.execute_script(f"document.querySelector('[name=valid_until]').value = '{day}'")
         browser.find_element(By.NAME, "sees_everything").click()
-        browser.find_element(By.NAME, "_save").click()
+        steps.press(browser, By.NAME, "_save")
         secret = browser.find_element(By.ID, "secret").get_attribute("value")
         found += look(browser, "admin-token-made")
         assert asked(secret) == 200
