@@ -4,6 +4,7 @@ import datetime
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from ..texts import long_date, long_month
 from .funds import FundingSource
@@ -132,7 +133,7 @@ class Disposal(models.Model):
     @property
     def said(self) -> str:
         """What became of its files: `disposed of on Dec 1, 2026 under certificate 1`."""
-        return f"disposed of on {long_date(self.decided_at.date())} under certificate {self.pk}"
+        return f"disposed of on {long_date(timezone.localdate(self.decided_at))} under certificate {self.pk}"
 
 
 class DisposedFile(KeptRow):

@@ -528,3 +528,9 @@ def test_what_usage_is_kept_in_goes_and_units_and_prices_stay(used):
 def test_any_hold_on_somebody_keeps_all_usage_for_free_usage_names_nobody(used):
     held_on(pi=build.a_pi("stranger@u.edu"))
     assert "cannot be told whose" in whys()["usage"]
+
+
+def test_the_day_of_a_disposal_is_that_of_the_site(settings):
+    settings.TIME_ZONE = "America/Los_Angeles"
+    decided = datetime.datetime(2026, 12, 1, 3, tzinfo=datetime.UTC)
+    assert Disposal(pk=1, decided_at=decided).said == "disposed of on Nov 30, 2026 under certificate 1"
