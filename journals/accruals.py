@@ -120,7 +120,7 @@ def _pair(
 
 
 def require_reversal_date(posting_date: datetime.date, date: datetime.date, now: datetime.datetime) -> None:
-    """Raise PostingDateRefused for a day on which an accrual cannot be taken back.
+    """Raise PostingDateRefused for a day on which an accrual cannot be reversed.
 
     It is after the accrual's own, and may be to come: its period need not be open yet, only not closed already.
     """

@@ -116,14 +116,14 @@ def _require_applicable(imported: Import) -> None:
 
 
 def _leave_elsewhere(rows: Stage, received: Received, periods: Periods) -> None:
-    """Have other months bear what comes back of costs that late changes took back there.
+    """Have other months bear what comes back of costs that late changes reversed there.
 
-    A month that was reopened has these costs still, and the late changes that took them back stand where they were
+    A month that was reopened has these costs still, and the late changes that reversed them stand where they were
     booked: charged here again, a cost would be in two months.
     """
     by_id = {period.pk: month_number(month) for month, period in periods.items()}
     followed = Charge.objects.live().filter(replaces=OuterRef("reverses"))
-    taken_back = (
+    reversals = (
         Charge.objects.live()
         .filter(source=received.source, period__in=by_id, reverses__isnull=False)
         .filter(charged_in__in=BillingPeriod.objects.taking_changes())
@@ -131,7 +131,7 @@ def _leave_elsewhere(rows: Stage, received: Received, periods: Periods) -> None:
         .order_by("pk")
         .values_list("period_id", "reverses__identity_hash", "charged_in_id")
     )
-    bearing = {(by_id[period_id], bytes(identity)): charged_in for period_id, identity, charged_in in taken_back}
+    bearing = {(by_id[period_id], bytes(identity)): charged_in for period_id, identity, charged_in in reversals}
     if not bearing:
         return
     rows.choose_all()

@@ -52,7 +52,7 @@ class LockedCharges:
 
     1. The periods are locked against their close, where they take changes at all.
     2. The charges are locked in the order of their ids: of two who decide about the same, one waits.
-    3. Those of a closed month, those that a later import replaced, and those that a late change took back in another
+    3. Those of a closed month, those that a later import replaced, and those that a late change reversed in another
        month are left out.
     4. What was found is kept: only what is still as found is written.
     """
@@ -121,21 +121,21 @@ def _periods_of(ids: list[int]) -> dict[int, BillingPeriod]:
 
 
 def _reversed(ids: list[int]) -> dict[int, BillingPeriod]:
-    """Return the month in which a late change took each of these charges back, of those that any did."""
+    """Return the month in which a late change reversed each of these charges, of those that any did."""
     found: dict[int, BillingPeriod] = {}
     for batch in batches(ids):
-        taking_back = Charge.objects.live().filter(reverses__in=batch).select_related("charged_in")
-        found |= {charge.reverses_id: charge.charged_in for charge in taking_back if charge.reverses_id}
+        reversals = Charge.objects.live().filter(reverses__in=batch).select_related("charged_in")
+        found |= {charge.reverses_id: charge.charged_in for charge in reversals if charge.reverses_id}
     return found
 
 
-def _why_fixed(charge: Charge, period: BillingPeriod, taken_back_in: BillingPeriod | None) -> str:
+def _why_fixed(charge: Charge, period: BillingPeriod, reversed_in: BillingPeriod | None) -> str:
     """Say why nobody may decide about a charge any more, if so."""
     if not period.takes_changes:
         return f"period {period} is {period.get_status_display().lower()}"
     if charge.withdrawn_in_id:
         return "withdrawn: a later import replaced it"
-    if taken_back_in is not None and taken_back_in.pk != period.pk:
-        # It would be somebody's here, and taken back from somebody else there.
-        return f"a late change took it back in {taken_back_in}: decide about what it charges there"
+    if reversed_in is not None and reversed_in.pk != period.pk:
+        # Decided here, it could be charged to one payer and reversed for another.
+        return f"a late change reversed it in {reversed_in}: decide about what it charges there"
     return ""

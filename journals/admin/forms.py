@@ -71,7 +71,7 @@ class ExportForm(FormatForm):
 
 
 class AccrualForm(ExportForm):
-    """Which month is accrued, on which day, and when that is taken back."""
+    """Which month is accrued, on which day, and when the accrual is reversed."""
 
     reversal_date = forms.DateField(
         widget=DATE, help_text="The posting date of its reversal, such as the first day of the next month."

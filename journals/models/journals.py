@@ -16,7 +16,7 @@ class JournalQuerySet(models.QuerySet["Journal"]):
         """Keep the journals whose lines are in the ledger, or will be: submitted or posted, not reversed.
 
         With `as_of`, those that are by the posting dates up to that day: one that was reversed later still was.
-        Accruals are none of them: what they hold is taken back, and charges nobody.
+        Accruals are none of them: what they hold is reversed, and charges nobody.
         """
         states = (Journal.State.SUBMITTED, Journal.State.POSTED)
         journals = self.filter(kind=Journal.Kind.JOURNAL)
@@ -27,7 +27,7 @@ class JournalQuerySet(models.QuerySet["Journal"]):
         return journals.filter(~is_back, state__in=(*states, Journal.State.REVERSED), posting_date__lte=as_of)
 
     def accruals(self) -> "JournalQuerySet":
-        """Keep the accruals that are in the ledger, or will be, whether they were taken back or not."""
+        """Keep the accruals that are in the ledger, or will be, whether they were reversed or not."""
         return self.filter(kind=Journal.Kind.ACCRUAL).exclude(state__in=(Journal.State.DRAFT, Journal.State.REJECTED))
 
     def reversals_of(self, journal: "Journal") -> "JournalQuerySet":

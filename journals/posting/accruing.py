@@ -1,4 +1,4 @@
-"""Accruals drafted: what a month lacks in the ledger, with the day on which that is taken back."""
+"""Accruals drafted: what a month lacks in the ledger, with the day on which it is reversed."""
 
 import datetime
 from dataclasses import dataclass

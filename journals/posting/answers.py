@@ -107,7 +107,7 @@ def reject(
 
 
 def _reject_reversal(accrual: Journal, gesture: Gesture) -> None:
-    """Have the reversal of a rejected accrual rejected, too: it would take back what the ledger does not have."""
+    """Have the reversal of a rejected accrual rejected, too: it would reverse what the ledger does not have."""
     reversal = Journal.objects.reversals_of(accrual).select_for_update(of=("self",), no_key=True).first()
     if reversal is None:
         return
@@ -161,7 +161,7 @@ def reverse(
     with whole_files() as staged, audit.gesture(actor=actor, now=now) as gesture:
         period = closing.locked(journal.period)
         if journal.kind == Journal.Kind.REVERSAL:
-            raise WrongState(f"{journal} is a reversal itself. What it took back is in the next draft of {period}.")
+            raise WrongState(f"{journal} is a reversal itself. What it reversed is in the next draft of {period}.")
         journal = locked(journal, Journal.State.POSTED, "reversed")
         if reversal := Journal.objects.reversals_of(journal).first():
             raise WrongState(f"{journal} is reversed by {reversal} already, on {long_date(reversal.posting_date)}.")

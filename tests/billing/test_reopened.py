@@ -113,7 +113,7 @@ def test_what_a_late_change_took_back_elsewhere_is_decided_there(tmp_path):
     charge = Charge.objects.get(resource__resource_id="i-1", charged_in__month="2025-01-01")
     done = review.reject(charges=[charge.pk], note="Not ours", reason="not_ours", **BY)
     assert done.count == 0
-    assert "a late change took it back in February 2025" in str(done)
+    assert "a late change reversed it in February 2025" in str(done)
     charge.refresh_from_db()
     assert charge.state == "clear"
 

@@ -1,4 +1,4 @@
-"""Accruals: what a month lacks in the ledger, taken back on a later day; they charge nobody and leave nothing."""
+"""Accruals: what a month lacks in the ledger, reversed on a later day; they charge nobody and leave nothing."""
 
 import datetime
 import json

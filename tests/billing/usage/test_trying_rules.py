@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def january(tmp_path):
-    """Ada's and nobody's charges of January, and a project of Bob's, which two fund/orgs share."""
+    """Charges of January, of Ada and without a PI; and a project of Bob's that two fund/orgs share."""
     a_policy()
     a_source("aws")
     a_project(pi=a_pi(), default_fund_org="BIO-001")
