@@ -12,6 +12,7 @@ from billing.corrections import Entered
 from billing.models import Allocation, Correction, Person, Policy, Source
 from billing.models.periods import parse_month
 from billing.money import ZERO, plain
+from billing.prepayments.buying import size_told
 from billing.texts import iso_month
 from billing.usage import feeds, grants
 from billing.usage.grants import Balance
@@ -164,8 +165,9 @@ def _said(entered: Entered) -> str:
 def _row(balance: Balance, currency: str) -> list[str]:
     data = _data(balance, currency)
     money = [data[name] for name in ("purchased", "recognized", "refunded", "expired", "deferred")]
-    unit = data["unit"] or currency
-    return [data["code"], data["owner"], f"{data['quantity']} {unit}", f"{data['left']} {unit}", *money]
+    left = ZERO if data["waits"] else balance.left
+    sizes = [size_told(balance.allocation, each, currency) for each in (balance.allocation.amount, left)]
+    return [data["code"], data["owner"], *sizes, *money]
 
 
 def _data(balance: Balance, currency: str) -> dict[str, Any]:

@@ -96,7 +96,7 @@ def test_the_page_of_a_balance_says_where_its_money_is_and_gives_back_the_rest(f
     assert "Refund…" not in page
     out = StringIO()
     call_command("prepayments", "list", stdout=out)
-    assert "lab" in out.getvalue()
+    assert "1,000 core-hours" in out.getvalue()
     (told,) = command("prepayments", "list")["balances"]
     assert {name: told[name] for name in ("purchased", "recognized", "refunded", "expired", "deferred", "left")} == {
         **{"purchased": "80.00", "recognized": "16.00", "refunded": "64.00", "expired": "0.00", "deferred": "0.00"},
