@@ -291,6 +291,13 @@ WORDINGS: dict[str, Wording] = {
         ("{journal}",),
         permission="journals.export_journal",
     ),
+    "accrue_again": Wording(
+        "journals accrue {period} --reverse-on {reverse_on}",
+        "Draft it again",
+        "admin:journals_journal_redraft",
+        ("{journal}",),
+        permission="journals.export_journal",
+    ),
     "show_journals": Wording(
         "journals list -p {period}",
         "Show the journals of the month",

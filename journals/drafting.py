@@ -285,3 +285,11 @@ def _journaled(period: BillingPeriod, as_of: datetime.date | None) -> Iterator[P
             reference_1=payer.reference_1,
             reference_2=payer.reference_2,
         )
+
+
+def drafting_again(journal: Journal) -> NextStep:
+    """Return the step that drafts a journal again from today's charges; an accrual from what the ledger lacks today."""
+    asked = {"period": journal.period.iso_month, "journal": str(journal.pk)}
+    if journal.reversal_date:
+        return NextStep("accrue_again", asked | {"reverse_on": journal.reversal_date.isoformat()})
+    return NextStep("draft_again", asked)

@@ -5,13 +5,13 @@ from collections.abc import Iterable
 
 from billing import audit, charging
 from billing.audit import Actor
-from billing.errors import BillingError, NextStep
+from billing.errors import BillingError
 from billing.models import BillingPeriod
 from billing.months import closing
 
 from .. import accruals
 from ..deltas import Pair
-from ..drafting import fresh_deltas
+from ..drafting import drafting_again, fresh_deltas
 from ..filing import whole_files
 from ..models import Journal
 from ..writing import format_named
@@ -46,7 +46,7 @@ def submit(*, journal: Journal, format: str, date_reason: str = "", actor: Actor
         if is_outdated(journal, _due(journal, period)):
             raise DraftOutdated(
                 f"Charges or accounting changed since {journal} was drafted. Draft it again, check it, and submit it.",
-                then=NextStep("draft_again", {"period": period.iso_month, "journal": str(journal.pk)}),
+                then=drafting_again(journal),
             )
         journal.date_reason = date_reason.strip() or journal.date_reason
         freeze(journal, lines, chosen, staged, actor=actor, now=now)

@@ -18,7 +18,7 @@ from billing.patterns import compiled
 from billing.texts import long_date, long_dates, long_span, quoted
 
 from .. import valid_values
-from ..drafting import date_reason_needed, require_posting_date, segment_parser
+from ..drafting import date_reason_needed, drafting_again, require_posting_date, segment_parser
 from ..formats import Format
 from ..formats.layouts import LayoutFormat
 from ..models import Journal, JournalLine
@@ -129,7 +129,7 @@ def posting_date(facts: Facts) -> Iterator[Finding]:
     try:
         require_posting_date(journal.period, journal.posting_date, facts.now)
     except BillingError as error:
-        yield Finding("posting_date", str(error), then=error.then or NextStep("draft_again", about))
+        yield Finding("posting_date", str(error), then=error.then or drafting_again(journal))
         return
     needed = date_reason_needed(journal.period, journal.posting_date, facts.now)
     if needed and not journal.date_reason:
@@ -145,7 +145,7 @@ def balance(facts: Facts) -> Iterator[Finding]:
         yield Finding(
             "balance",
             f"Debits are {rounded(debits, currency)} {currency}, and credits {rounded(credits, currency)} {currency}.",
-            then=NextStep("draft_again", {"period": facts.journal.period.iso_month, "journal": str(facts.journal.pk)}),
+            then=drafting_again(facts.journal),
         )
 
 

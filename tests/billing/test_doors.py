@@ -33,6 +33,7 @@ ABOUT = {
     "import": "3",
     "job": "5",
     "journal": "4",
+    "reverse_on": "2025-02-01",
     "number": "J2025-01-1",
     "segment": "fund",
     "table": "worktags",

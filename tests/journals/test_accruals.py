@@ -13,7 +13,7 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import reports, tracing
+from billing import doors, reports, tracing
 from billing.errors import WrongState
 from journals import crediting, posting, proving
 from journals.models import Journal, JournalLine
@@ -150,8 +150,10 @@ def test_a_draft_that_is_not_what_the_ledger_lacks_is_drafted_again():
     a_month()
     first = accrued()
     build.a_charge("1.00")
-    with pytest.raises(posting.DraftOutdated):
+    with pytest.raises(posting.DraftOutdated) as refused:
         posting.submit(journal=first, format="gl", **BY)
+    assert doors.as_command(refused.value.then) == "manage.py journals accrue 2025-01 --reverse-on 2025-02-01"
+    assert doors.url_of(refused.value.then) == reverse("admin:journals_journal_redraft", args=[first.pk])
     again = accrued()
     assert (again.pk, again.debits) == (first.pk, Decimal("103.5"))
 
