@@ -207,6 +207,11 @@ def long_date(day: datetime.date) -> str:
     return f"{day:%b} {day.day}, {day.year}"
 
 
+def iso_day(day: datetime.date) -> str:
+    """Write a day as files, JSON and arguments have it: `2025-01-31`; people read `long_date`."""
+    return day.isoformat()
+
+
 def long_month(month: datetime.date) -> str:
     """Write the month that a day is in: `January 2026`."""
     return f"{month:%B %Y}"

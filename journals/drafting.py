@@ -13,7 +13,7 @@ from billing.errors import BillingError, NextStep, ReasonMissing
 from billing.models import BillingPeriod, BillingReference, Charge, PayerLine, Person, Policy, Project, Source
 from billing.money import ZERO
 from billing.patterns import compiled
-from billing.texts import long_date, long_month
+from billing.texts import iso_day, long_date, long_month
 
 from . import accounting_calendar
 from .account_codes import AccountCodes, Subject
@@ -291,5 +291,5 @@ def drafting_again(journal: Journal) -> NextStep:
     """Return the step that drafts a journal again from today's charges; an accrual from what the ledger lacks today."""
     asked = {"period": journal.period.iso_month, "journal": str(journal.pk)}
     if journal.reversal_date:
-        return NextStep("accrue_again", asked | {"reverse_on": journal.reversal_date.isoformat()})
+        return NextStep("accrue_again", asked | {"reverse_on": iso_day(journal.reversal_date)})
     return NextStep("draft_again", asked)
