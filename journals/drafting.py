@@ -293,3 +293,14 @@ def drafting_again(journal: Journal) -> NextStep:
     if journal.reversal_date:
         return NextStep("accrue_again", asked | {"reverse_on": iso_day(journal.reversal_date)})
     return NextStep("draft_again", asked)
+
+
+def nothing_to_journal(period: BillingPeriod) -> str:
+    """Say why a month has nothing to journal: it is on a journal already, is held for review, or was never charged."""
+    if last := Journal.objects.live().filter(period=period).order_by("-pk").first():
+        return f"no payer line of a journaled source changed since {last}"
+    held = Charge.objects.held().filter(charged_in=period).count()
+    if held:
+        told = "1 charge is" if held == 1 else f"{held:,} charges are"
+        return f"nothing of it is charged yet, and {told} held for review"
+    return "nothing of it is charged by a journaled source"

@@ -21,6 +21,7 @@ from billing.texts import month_name
 
 from ..drafting import (
     default_posting_date,
+    nothing_to_journal,
     require_accounting,
     require_posting_date,
     require_segments,
@@ -53,12 +54,14 @@ class Exported:
     credits: Decimal
     file: Path | Place
     journal: Journal | None
+    # Why there was nothing to journal.
+    nothing: str = ""
 
     @property
     def told(self) -> str:
         """What came of drafting, in words."""
         if self.journal is None:
-            return f"Nothing to journal for {month_name(self.period)}: all of it is on a live journal already."
+            return f"Nothing to journal for {month_name(self.period)}: {self.nothing}."
         return f"Draft of journal {self.number} is written as {self.format}. Check it, then submit it."
 
 
@@ -194,7 +197,8 @@ def _written_empty(
     own = f"{path_of(period.iso_month)}/{period.iso_month}-{chosen.name}-{DRAFT}.{chosen.extension}"
     written = _staged(chosen, document, output or own, staged)
     file = output or documents.where(own)
-    return Exported(period.iso_month, chosen.name, "", "", written.rows, currency, ZERO, ZERO, file, None)
+    nothing = nothing_to_journal(period)
+    return Exported(period.iso_month, chosen.name, "", "", written.rows, currency, ZERO, ZERO, file, None, nothing)
 
 
 def _written_submitted(

@@ -10,7 +10,13 @@ from billing.errors import BillingError
 from billing.models import BillingPeriod, Policy
 
 from .. import accounting_calendar, preflight
-from ..drafting import require_accounting, require_date_reason, require_posting_date, require_segments
+from ..drafting import (
+    nothing_to_journal,
+    require_accounting,
+    require_date_reason,
+    require_posting_date,
+    require_segments,
+)
 from ..filing import Staged
 from ..formats import Format, Written
 from ..models import Journal, JournalLine
@@ -66,6 +72,4 @@ def freeze(
 
 
 def nothing_to_submit(period: BillingPeriod) -> str:
-    last = Journal.objects.live().filter(period=period).order_by("-id").first()
-    since = f" since {last}" if last else ""
-    return f"There is nothing to submit for {period}: no payer line of a journaled source changed{since}."
+    return f"There is nothing to submit for {period}: {nothing_to_journal(period)}."

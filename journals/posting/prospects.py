@@ -18,6 +18,7 @@ from ..drafting import (
     fresh_deltas,
     last_charge_day,
     lines_of,
+    nothing_to_journal,
     require_accounting,
     require_posting_date,
     require_segments,
@@ -49,6 +50,8 @@ class Prospect:
     # The draft there is, and what this would change of it.
     draft: str = ""
     difference: Difference | None = None
+    # Why there is nothing to journal; "" where there is.
+    nothing: str = ""
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,7 @@ def prospect(period: BillingPeriod) -> Prospect:
         difference=difference(side_of(draft), draft.lines.all(), Side(len(lines), debits, credits), lines)
         if draft
         else None,
+        nothing="" if any(pair.amount for pair in pairs) else nothing_to_journal(period),
     )
 
 

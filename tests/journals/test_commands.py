@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.urls import reverse
 from openpyxl import load_workbook
 
 from journals.models import Journal, JournalTemplate
@@ -156,9 +157,21 @@ def test_nothing_to_journal_is_said_and_fails_only_when_submitting(capsys):
     said = run_json("export_journal", "-p", "2025-01", "-f", "gl", capsys=capsys)
 
     assert (said["lines"], said["debits"], said["number"]) == (0, "0.00", None)
-    assert "Nothing to journal" in run("export_journal", "-p", "2025-01", capsys=capsys)
+    told = run("export_journal", "-p", "2025-01", capsys=capsys)
+    assert "Nothing to journal for January 2025: nothing of it is charged by a journaled source." in told
     with pytest.raises(CommandError, match="nothing to submit"):
         call_command("export_journal", "-p", "2025-01", "--submit")
+
+
+def test_a_month_that_is_held_whole_says_so_where_it_has_nothing_to_journal(capsys, admin_client):
+    a_charge("125.00", state="held")
+    held = "nothing of it is charged yet, and 1 charge is held for review"
+    told = run("export_journal", "-p", "2025-01", capsys=capsys)
+    assert f"Nothing to journal for January 2025: {held}. " in told
+    with pytest.raises(CommandError, match=f"nothing to submit for January 2025: {held}"):
+        call_command("export_journal", "-p", "2025-01", "--submit")
+    page = admin_client.get(reverse("admin:journals_journal_export"), {"period": "2025-01", "format": "gl"})
+    assert f"There is nothing to draft: {held}." in page.content.decode()
 
 
 def test_a_journal_is_posted_by_its_period(capsys):

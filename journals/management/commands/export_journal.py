@@ -7,7 +7,6 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from billing.commands import BillingCommand, amount, day_named, period_named
-from billing.texts import month_name
 from journals import posting
 
 
@@ -69,10 +68,8 @@ class Command(BillingCommand):
 
     def told(self, exported: posting.Exported) -> str:
         if exported.journal is None:
-            return (
-                f"Nothing to journal for {month_name(exported.period)}: everything charged is on a live journal "
-                f"already. {exported.file} holds {f'{exported.lines:,} of 0.00' if exported.lines else 'no lines'}."
-            )
+            holds = f"{exported.lines:,} of 0.00" if exported.lines else "no lines"
+            return f"{exported.told} {exported.file} holds {holds}."
         figures = (
             f"{exported.lines:,} {'row' if exported.lines == 1 else 'rows'}, "
             f"debits {amount(exported.debits, exported.currency)}, "
