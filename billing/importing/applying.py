@@ -4,19 +4,17 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from django.db.models import Exists, OuterRef
-
 from .. import audit, charging
 from ..attribution import newcomers
 from ..fields import to_units
-from ..models import BillingPeriod, Charge, Import, Source
+from ..models import BillingPeriod, Import, Source
 from ..months import closing
 from ..readers.facts import month_number
-from . import abandoned, control_totals, differences, duplicates, inheritance, late, overtaking, owners
+from . import abandoned, bearing, control_totals, differences, duplicates, inheritance, late, overtaking, owners
 from .comparing import Compared
 from .reading import Read
 from .receiving import Received
-from .staging import Stage, charges, dimensions, figures
+from .staging import Stage, charges, dimensions
 
 Periods = Mapping[datetime.date, BillingPeriod]
 
@@ -56,7 +54,7 @@ def apply(rows: Stage, received: Received, read: Read, compared: Compared, impor
         }
         was_deferred = imported.state == Import.State.DEFERRED
         _require_applicable(imported)
-        _leave_elsewhere(rows, received, periods)
+        bearing.stage_elsewhere(rows, received.source, list(periods.values()))
         _require_taking(rows, received, compared, periods)
         overtaking.require_unchanged(received, compared)
         overtaking.require_no_more_again(received, compared, rows, periods)
@@ -67,8 +65,8 @@ def apply(rows: Stage, received: Received, read: Read, compared: Compared, impor
         control_totals.keep_totals(imported, read, compared.taking, periods)
         if not compared.late:
             supersede(imported, received, read, compared, gesture)
-        bearing = BillingPeriod.objects.filter(pk__in=figures.bearing(rows)).order_by("month")
-        for period in sorted({*(periods[month] for month in compared.touched), *bearing}, key=lambda each: each.month):
+        touched = [periods[month] for month in compared.touched]
+        for period in sorted([*touched, *bearing.others(rows, touched)], key=lambda each: each.month):
             charging.stamp_project_splits(period)
         new_pis = owners.new_pis(rows, read, named.new_emails)
         imported.new_pis = [each.as_data() for each in new_pis]
@@ -115,44 +113,15 @@ def _require_applicable(imported: Import) -> None:
     imported.scope_totals.all().delete()
 
 
-def _leave_elsewhere(rows: Stage, received: Received, periods: Periods) -> None:
-    """Have other months bear what comes back of costs that late changes reversed there.
-
-    A month that was reopened has these costs still, and the late changes that reversed them stand where they were
-    booked: charged here again, a cost would be in two months.
-    """
-    by_id = {period.pk: month_number(month) for month, period in periods.items()}
-    followed = Charge.objects.live().filter(replaces=OuterRef("reverses"))
-    reversals = (
-        Charge.objects.live()
-        .filter(source=received.source, period__in=by_id, reverses__isnull=False)
-        .filter(charged_in__in=BillingPeriod.objects.taking_changes())
-        .exclude(Exists(followed))
-        .order_by("pk")
-        .values_list("period_id", "reverses__identity_hash", "charged_in_id")
-    )
-    bearing = {(by_id[period_id], bytes(identity)): charged_in for period_id, identity, charged_in in reversals}
-    if not bearing:
-        return
-    rows.choose_all()
-    rows.fill_rows(
-        "stage_elsewhere",
-        (
-            (row, bearing[month, identity])
-            for row, month, identity in figures.new_rows(rows)
-            if (month, identity) in bearing
-        ),
-    )
-
-
 def _require_taking(rows: Stage, received: Received, compared: Compared, periods: Periods) -> None:
     """Lock the months that change, and refuse where one takes no changes any more."""
     if not compared.touched:
         return
     request = received.request
     # A late change that this one replaces is borne by another month than its own.
-    bearing = BillingPeriod.objects.filter(pk__in=figures.bearing(rows))
-    for period in closing.require_open(*(periods[month] for month in compared.touched), *bearing):
+    touched = [periods[month] for month in compared.touched]
+    bearing.require_taking(rows, touched)
+    for period in closing.require_open(*touched, *bearing.others(rows, touched)):
         if period.removed_at:
             # Somebody took it for empty at this moment.
             closing.ensure_period(month=period.month, actor=request.actor, now=request.now)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..models import BillingPeriod, Charge, Import, Source
 from ..readers.facts import month_number
 from ..texts import iso_month
-from . import differences, doubts, duplicates, late, live_charges, other_sources, reading, removals
+from . import bearing, differences, doubts, duplicates, late, live_charges, other_sources, reading, removals
 from .doubts import Doubt
 from .duplicates import Asked
 from .live_charges import live_partitions
@@ -79,7 +79,7 @@ def read_and_compared(received: Received) -> Iterator[tuple[Stage, Read, Compare
     with Stage(remembers=to_match) as stage:
         read = reading.read(received, stage)
         compared = doubt_age(received, read, _match(received, read, stage))
-        yield stage, read, measure(received, read, compared, is_chosen=stage.is_chosen)
+        yield stage, read, measure(received, read, compared, stage)
 
 
 def is_matched(received: Received) -> bool:
@@ -116,13 +116,20 @@ def doubt_age(received: Received, read: Read, compared: Compared) -> Compared:
     return replace(compared, doubts=(*compared.doubts, *older))
 
 
-def measure(received: Received, read: Read, compared: Compared, *, is_chosen: bool) -> Compared:
-    """Say what the files change in rows and money, and which of the months they change take no more."""
+def measure(received: Received, read: Read, compared: Compared, stage: Stage) -> Compared:
+    """Say what the files change in rows and money, where, and which of the months they change take no more."""
     source, periods = received.source, compared.periods
-    measures = {month: str(source.measure_in(month)) for month in compared.months}
-    difference = differences.difference(totals=read.totals, periods=periods, measures=measures, is_matched=is_chosen)
     by_hand = received.request.is_by_hand
     waiting = sorted(month for month in compared.touched if late.waits(periods.get(month), is_by_hand=by_hand))
+    # What waits is booked in a month that somebody chooses.
+    taking = {month: period for month, period in periods.items() if month not in waiting}
+    is_elsewhere = bearing.stage_elsewhere(stage, source, list(taking.values()))
+    measures = {month: str(source.measure_in(month)) for month in compared.months}
+    difference = differences.difference(
+        totals=read.totals, periods=periods, measures=measures, is_matched=stage.is_chosen
+    )
+    if is_elsewhere and stage.is_chosen:
+        differences.add_elsewhere(difference, taking, measures)
     for month in waiting:
         for currency, found in difference[iso_month(month)].items():
             found |= differences.charged_and_booked(source, periods[month], currency, measures[month])

@@ -1,6 +1,7 @@
 """What an import changes against what was there: rows and money, by period and currency, and what moved most."""
 
 import datetime
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -13,6 +14,7 @@ from ..models import BillingPeriod, Charge, Source
 from ..money import ZERO, plain
 from ..readers.facts import Scope, ScopeTotal, month_number
 from ..texts import iso_month, month_name
+from .staging.figures import DISPLACED
 
 # How many of the largest movers are told.
 MOVERS = 10
@@ -90,6 +92,51 @@ def charged_and_booked(source: Source, period: BillingPeriod, currency: str, mea
     return {"charged": plain(sums[False], currency), "booked": plain(sums[True], currency)}
 
 
+def add_elsewhere(
+    difference: dict[str, Any], periods: Mapping[datetime.date, BillingPeriod], measures: Mapping[datetime.date, str]
+) -> None:
+    """Note in a difference, as `elsewhere`, what of it other months bear: month → amount, as text.
+
+    It is there where an amount other than 0 is, of the staged rows of these periods.
+    """
+    measured = {month: measures[month] for month in periods}
+    of = {period.pk: month for month, period in periods.items()}
+    numbers = {month_number(month): month for month in periods}
+    staged = _measured("s", "s.month", {number: measured[month] for number, month in numbers.items()})
+    before = _measured("o", "o.period_id", {pk: measured[month] for pk, month in of.items()})
+    bearing = "coalesce(o.charged_in_id, e.period_id)"
+    coming = (
+        f"SELECT s.month, s.currency, {bearing}, {_sum(staged)} FROM {_KEPT} "  # noqa: S608 (our own names)
+        "LEFT JOIN billing_charge o ON o.id = k.replaces_id LEFT JOIN stage_elsewhere e ON e.row = k.row "
+        f"WHERE {bearing} IS NOT NULL GROUP BY s.month, s.currency, {bearing}"
+    )
+    leaving = (
+        f"SELECT o.period_id, o.currency, o.charged_in_id, {_sum(before)} FROM billing_charge o "  # noqa: S608
+        f"WHERE o.id IN ({DISPLACED}) GROUP BY o.period_id, o.currency, o.charged_in_id"
+    )
+    units: dict[tuple[datetime.date, str, int], int] = defaultdict(int)
+    for sql, months, sign in ((coming, numbers, 1), (leaving, of, -1)):
+        for key, currency, bears, amount in _rows(sql):
+            if key in months and periods[months[key]].pk != bears:
+                units[months[key], currency, bears] += sign * (units_of_sum(amount) or 0)
+    named = BillingPeriod.objects.in_bulk({bears for _, _, bears in units})
+    for (month, currency, bears), amount in sorted(units.items(), key=lambda each: named[each[0][2]].month):
+        if amount:
+            found = difference[iso_month(month)][currency]
+            found.setdefault("elsewhere", {})[named[bears].iso_month] = _text(amount, currency)
+
+
+def elsewhere_lines(difference: Mapping[str, Any]) -> Iterator[str]:
+    """Yield what of a difference other months bear, a line for each."""
+    for month, currencies in difference.items():
+        for currency, found in currencies.items():
+            for bears, amount in found.get("elsewhere", {}).items():
+                yield (
+                    f"  Of {month_name(month)}, {_signed(amount)} {currency} goes to {month_name(bears)}, "
+                    "where it was booked or carried."
+                )
+
+
 def lines_of(difference: Mapping[str, Any]) -> Iterator[str]:
     """Yield a difference as people read it, a line per period, currency and kind of change."""
     for month, currencies in difference.items():
@@ -109,6 +156,7 @@ def lines_of(difference: Mapping[str, Any]) -> Iterator[str]:
             for mover in found["movers"]:
                 named = " ".join(filter(None, (mover["service"], mover["resource"]))) or "(no name)"
                 yield f"      {_signed(mover['delta'])}  {named}: {_amount(mover['old'])} → {_amount(mover['new'])}"
+    yield from elsewhere_lines(difference)
 
 
 def is_nothing(difference: Mapping[str, Any]) -> bool:

@@ -25,7 +25,8 @@ from ..clocks import zone_named
 from ..fields import from_units, moment_of, sum_sql, to_units, units_of_sum
 from ..models import BillingPeriod, Charge, PayerSplit, Person, Policy, Source
 from ..progress import Progress, unwatched
-from . import comparing, receiving
+from . import comparing, differences, receiving
+from .comparing import Compared
 from .reading import Read
 from .receiving import Request
 from .staging import Stage
@@ -53,12 +54,14 @@ class Foreseen:
     newcomers: tuple[Person, ...] = ()
     asked_again: int = 0
     asked_again_billed: Decimal = Decimal(0)
+    # What of the difference other months would bear, in sentences.
+    elsewhere: tuple[str, ...] = ()
 
 
 @contextmanager
 def _compared(
     path: Path, source: Source, period: BillingPeriod, now: datetime.datetime, progress: Progress
-) -> Iterator[tuple[Stage, Read]]:
+) -> Iterator[tuple[Stage, Read, Compared]]:
     """Read a file and compare it with the charges of a source's month, of which it is the whole truth."""
     request = Request(
         paths=[path],
@@ -70,9 +73,9 @@ def _compared(
         force=True,
     )
     received = receiving.identify(request, source, period.iso_month)
-    with comparing.read_and_compared(received) as (stage, read, _):
+    with comparing.read_and_compared(received) as (stage, read, compared):
         stage.choose_all()
-        yield stage, read
+        yield stage, read, compared
 
 
 def foresee(
@@ -87,7 +90,7 @@ def foresee(
 
     Raises FileError, or ImportRefused, as an import of it would.
     """
-    with _compared(path, source, period, now, progress) as (stage, read):
+    with _compared(path, source, period, now, progress) as (stage, read, compared):
         progress(0, 0, "Adding up by who pays")
         displaced = Q(pk__in=RawSQL(DISPLACED, []))  # noqa: S611 (no value in it)
         parts = list(parts_standing(source, period, but=displaced))
@@ -96,7 +99,8 @@ def foresee(
         newcomers = _newcomers(read)
         parts += _of_new(charges, read, {each.email: each.pk for each in newcomers})
         again, billed = _asked_again(charges) if period.takes_changes else (0, Decimal(0))
-    return Foreseen(tuple(parts), tuple(newcomers), again, billed)
+    elsewhere = tuple(line.strip() for line in differences.elsewhere_lines(compared.difference))
+    return Foreseen(tuple(parts), tuple(newcomers), again, billed, elsewhere)
 
 
 def _charges_sql(source: Source, period: BillingPeriod) -> tuple[str, tuple[Any, ...]]:

@@ -26,6 +26,7 @@ from . import (
     abandoned,
     applying,
     attempts,
+    bearing,
     comparing,
     deferring,
     import_record,
@@ -191,6 +192,8 @@ def _try_out(request: Request, source: Source | None, period: str) -> IngestResu
             emails = owners.new_emails(read)
             if compared.doubts:
                 raise comparing.would_withdraw(received, compared)
+            changing = compared.taking & compared.touched
+            bearing.require_taking(stage, [compared.periods[month] for month in changing & compared.periods.keys()])
             new_pis = owners.new_pis(stage, read, emails)
             return import_record.result(received, read, Applied(compared, new_pis), None, "dry run")
     except StandsAlready as stands:

@@ -225,6 +225,8 @@ class IngestResult:
             lines.append(f"  passed over, imported before: {'; '.join(self.seen_before)}")
         if self.imported is None or self.deferred:
             lines += differences.lines_of(self.difference)
+        else:
+            lines += differences.elsewhere_lines(self.difference)
         lines += self._deferred_text()
         if self.flagged:
             reasons = ", ".join(f"{code} {count:,}" for code, count in self.flags.items())

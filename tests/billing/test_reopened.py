@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing import charging, corrections, proof, review
+from billing.errors import BillingError
 from billing.fields import AmountSum
 from billing.importing import booking, withdrawing
 from billing.models import BillingPeriod, Charge, PayerLine
@@ -77,6 +78,56 @@ def test_what_was_taken_back_elsewhere_comes_back_there(tmp_path):
     january(tmp_path, {"i-1": "900"})
     assert borne() == {"2025-01": {"i-1": 1000}, "2025-02": {"i-1": -100}}
     assert proves()
+
+
+@pytest.mark.parametrize(
+    ("booked", "again", "told"),
+    [
+        ({"i-1": "800"}, {"i-1": "850"}, "50.00"),
+        ({}, {"i-1": "900"}, "900.00"),
+        ({"i-1": "800", "i-2": "70"}, {}, "-870.00"),
+        ({"i-1": "800"}, {"i-1": "800", "i-2": "7"}, None),
+    ],
+)
+def test_a_dry_run_says_what_goes_to_the_month_that_has_it(tmp_path, booked, again, told):
+    booked_and_reopened(tmp_path, {"i-1": "1000"}, booked)
+    before = borne()
+    tried = january(tmp_path, again, dry_run=True)
+    assert borne() == before
+    says = f"Of January 2025, {'+' * (told is not None and told[0] != '-')}{told} USD goes to February 2025"
+    assert (says in tried.as_text()) is (told is not None)
+    done = january(tmp_path, again)
+    assert done.difference == tried.difference
+    assert (says in done.as_text()) is (told is not None)
+    there = sum(borne().get("2025-02", {}).values()) - sum(before.get("2025-02", {}).values())
+    assert there == Decimal(told or 0)
+
+
+def test_what_goes_to_another_month_is_on_the_page_of_the_import(tmp_path, client, cast):
+    booked_and_reopened(tmp_path, {"i-1": "1000"}, {"i-1": "800"})
+    done = january(tmp_path, {"i-1": "850"})
+    client.force_login(cast.reviewer)
+    page = client.get(reverse("admin:billing_import_change", args=[done.imported.pk])).content.decode()
+    assert "50.00 USD</span> goes to February 2025, where it was booked or carried." in page
+
+
+def test_a_month_that_has_some_of_it_and_is_closed_is_named_also_by_a_dry_run(tmp_path):
+    booked_and_reopened(tmp_path, {"i-1": "1000"}, {"i-1": "800"})
+    closing.close(period=BillingPeriod.objects.named("2025-02"), **BY)
+    before = borne()
+    for dry_run in (True, False):
+        with pytest.raises(
+            BillingError, match="February 2025 is closed, and some of what changes in January 2025 was booked there"
+        ):
+            january(tmp_path, {"i-1": "850"}, dry_run=dry_run)
+        assert borne() == before
+    # What is new in January alone is no matter of February's.
+    january(tmp_path, {"i-1": "800", "i-2": "7"})
+    # The other way out that it names: it is booked in an open month.
+    closing.close(period=BillingPeriod.objects.named("2025-01"), **BY)
+    waiting = january(tmp_path, {"i-1": "850", "i-2": "7"}).deferred
+    booking.book(imported=waiting, into=build.a_period("2025-03"), **BY)
+    assert sum(each.get("i-1", 0) for each in borne().values()) == 850
 
 
 def test_what_was_booked_elsewhere_and_is_gone_leaves_there(tmp_path):
@@ -168,6 +219,8 @@ def test_no_cost_is_charged_twice_by_two_months_that_both_take_changes(db, tmp_p
         folder = tmp_path_factory.mktemp("reopened")
         booked_and_reopened(folder, before, after)
         elsewhere = {name for name in {*before, *after} if before.get(name) != after.get(name)}
+        was = sum(borne().get("2025-02", {}).values())
+        told = january(folder, again, dry_run=True).difference["2025-01"].get("USD", {}).get("elsewhere", {})
         january(folder, again)
         of_january, of_february = (borne().get(month, {}) for month in ("2025-01", "2025-02"))
         for name in {*before, *after, *again}:
@@ -179,5 +232,6 @@ def test_no_cost_is_charged_twice_by_two_months_that_both_take_changes(db, tmp_p
                 assert own == Decimal(before.get(name, "0"))
             else:
                 assert there == 0
+        assert Decimal(told.get("2025-02", 0)) == sum(of_february.values()) - was
         assert proves()
         transaction.set_rollback(True)

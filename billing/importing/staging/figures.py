@@ -55,10 +55,13 @@ def kept_rows(stage: Stage) -> int:
     return int(count)
 
 
-def bearing(stage: Stage) -> list[int]:
-    """Return the ids of the periods that bear what the import changes or no longer has, or will bear its rows."""
-    leaving = f"SELECT charged_in_id FROM billing_charge WHERE id IN ({DISPLACED})"
-    rows = stage.select(f"{leaving} UNION SELECT period_id FROM stage_elsewhere")
+def bearing(stage: Stage, periods: Iterable[int]) -> list[int]:
+    """Return the ids of the periods that bear what the import changes or no longer has of these (ids), or will."""
+    of = ", ".join(str(int(each)) for each in periods) or "NULL"
+    rows = stage.select(
+        f"SELECT charged_in_id FROM billing_charge WHERE id IN ({DISPLACED}) AND period_id IN ({of}) "
+        "UNION SELECT period_id FROM stage_elsewhere"
+    )
     return [int(period_id) for (period_id,) in rows]
 
 

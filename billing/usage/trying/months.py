@@ -118,7 +118,7 @@ def _tried(other: Other, feed: UsageFeed, month: datetime.date, chain: _Chain, n
         units_then=tuple(accounts.units_data(made.priced)),
         asked_again=foreseen.asked_again,
         asked_again_billed=foreseen.asked_again_billed,
-        notes=notes,
+        notes=(*notes, *foreseen.elsewhere),
     )
 
 

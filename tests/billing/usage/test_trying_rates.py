@@ -25,8 +25,9 @@ from billing.models import (
     RateSchedule,
     UsageSubsidy,
 )
+from billing.months import closing
 from billing.usage import trying
-from tests.build import NOW, SOMEBODY, a_customer, a_split, shut
+from tests.build import NOW, SOMEBODY, a_customer, a_period, a_split, shut
 from tests.stories.stage import command
 
 from .test_bringing import DAY, FEBRUARY, JANUARY, a_schedule, job, jobs
@@ -360,3 +361,16 @@ def test_splits_customers_and_shared_costs_are_foreseen(tiger, tmp_path):
     lines = charging.compute(BillingPeriod.objects.get())
     assert foreseen == sorted((line.kind, line.paid_by, line.charged) for line in lines)
     assert found.invoiced().then > 0
+
+
+def test_what_another_month_bears_of_it_is_said(tiger, tmp_path):
+    used(tmp_path, job(1, JANUARY, 10, 50), job(90, JANUARY, 10, 20, account="mystery"))
+    a_period("2025-02")
+    january = BillingPeriod.objects.named("2025-01")
+    closing.close(period=january, carry_held=True, actor=SOMEBODY, now=NOW)
+    closing.reopen(period=january, reason="More jobs", actor=SOMEBODY, now=NOW)
+    (month,) = tried(draft_of([{"price": "0.20"}]), "2025-01").months
+    carried = Charge.objects.get(charged_in__month="2025-02-01")
+    assert month.notes == (
+        f"Of January 2025, +{carried.billed_cost:.2f} USD goes to February 2025, where it was booked or carried.",
+    )
