@@ -52,6 +52,8 @@ class Verb:
     # What the form proposes for the object.
     initial: Callable[[Any], dict[str, Any]] | None = None
     offered: Callable[[Any], bool] = lambda subject: True
+    # Whether the head of the page has its button; else a part of the page that knows more leads to it.
+    is_in_head: bool = True
     missing: Callable[[Any], Sequence[Any]] | None = None
     # A template that shows more of the object (`original`) below the question, and what it needs beside that.
     details: str = ""
@@ -111,7 +113,7 @@ class VerbsMixin(admin.ModelAdmin):
                 "is_primary": verb.is_primary,
             }
             for verb in self.verbs
-            if request.user.has_perm(verb.permission) and verb.offered(subject)
+            if verb.is_in_head and request.user.has_perm(verb.permission) and verb.offered(subject)
         ]
 
     def change_view(
@@ -152,7 +154,10 @@ class VerbsMixin(admin.ModelAdmin):
             else:
                 if isinstance(said, Job):
                     messages.info(request, "This takes a while. This page shows how far it has come.")
-                    return HttpResponseRedirect(change_url(said))
+                    at_work = change_url(said)
+                    return HttpResponseRedirect(
+                        walk.left(request, period, otherwise=at_work) if isinstance(period, BillingPeriod) else at_work
+                    )
                 messages.success(request, said)
                 back = list_url(self.model) if verb.removes else back
                 on = walk.after(request, period, otherwise=back) if isinstance(period, BillingPeriod) else back

@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from billing import doors
+from billing import doors, once_a_page
 from billing.admin.audited import actor_of
 from billing.admin.links import change_url
 from billing.admin.verbs import Missing, Verb
@@ -37,7 +37,7 @@ class AcknowledgeForm(forms.Form):
 
     def __init__(self, *args: Any, journal: Journal, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.report = preflight.check(journal=journal, format=format_of(journal), now=timezone.now())
+        self.report = _report_of(journal)
         kinds = {each.check: each.title for each in self.report.open_warnings}
         counts = dict(preflight.counted(self.report.open_warnings))
         field = self.fields["checks"]
@@ -49,6 +49,14 @@ class AcknowledgeForm(forms.Form):
 def format_of(journal: Journal) -> str:
     """Return the format a journal was written in last, if there still is one; else the ledger's."""
     return journal.format if journal.format in writing.format_names() else "gl"
+
+
+def _report_of(journal: Journal) -> preflight.Report:
+    """Return what the preflight of a draft finds; a page that only shows it checks the journal once."""
+    return once_a_page.value(
+        f"preflight of {journal.pk}",
+        lambda: preflight.check(journal=journal, format=format_of(journal), now=timezone.now()),
+    )
 
 
 def tab(request: HttpRequest, journal: Journal, shown: dict[str, Any]) -> dict[str, Any]:
@@ -82,7 +90,7 @@ def _link(request: HttpRequest, finding: Finding) -> str | SafeString:
 
 def missing(journal: Journal) -> list[Missing]:
     """Return what the preflight says has to be done before a draft is submitted; the page of it has all."""
-    report = preflight.check(journal=journal, format=format_of(journal), now=timezone.now())
+    report = _report_of(journal)
     url = f"{change_url(journal)}?tab=preflight"
     # The reason for its date is asked for on the same page.
     errors = [
@@ -137,6 +145,12 @@ def _acknowledge(request: HttpRequest, journal: Journal, data: dict[str, Any]) -
     return f"{count:,} warning{'' if count == 1 else 's'} of {journal} acknowledged.{left}"
 
 
+def _no_warning(journal: Journal) -> list[Missing]:
+    if _report_of(journal).open_warnings:
+        return []
+    return [Missing(f"{journal} has no warning to acknowledge.", f"{change_url(journal)}?tab=preflight")]
+
+
 def _warnings(request: HttpRequest, journal: Journal, form: forms.Form) -> dict[str, Any]:
     assert isinstance(form, AcknowledgeForm)
     return {
@@ -154,6 +168,9 @@ ACKNOWLEDGE = Verb(
     form=AcknowledgeForm,
     form_for=lambda journal: {"journal": journal},
     offered=lambda journal: journal.state == State.DRAFT,
+    # Whether a journal has warnings takes a look at every line of it. The preflight takes it, and leads here.
+    is_in_head=False,
+    missing=_no_warning,
     question=lambda journal: (
         f"{journal} can be submitted in spite of its warnings once somebody says why. A warning that says something "
         "else in the next draft is open again."

@@ -416,6 +416,18 @@ def test_values_on_their_pages(client, cast):
     assert listed.replaced_at
 
 
+def test_acknowledging_is_offered_only_where_there_is_a_warning(client, cast):
+    a_charge("100.00")
+    journal = drafted().journal
+    client.force_login(cast.finance)
+    page = reverse("admin:journals_journal_change", args=[journal.pk])
+    acknowledge = reverse("admin:journals_journal_acknowledge", args=[journal.pk])
+    for tab in ("summary", "preflight"):
+        assert acknowledge not in client.get(f"{page}?tab={tab}").content.decode()
+    # Who kept the address is told.
+    assert f"{journal} has no warning to acknowledge." in client.get(acknowledge).content.decode()
+
+
 def test_the_pages_of_a_draft_lead_from_the_preflight_to_submitting(client, cast):
     # The pages have the clock of today.
     journal = a_draft_with_a_warning()
