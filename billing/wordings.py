@@ -277,6 +277,13 @@ WORDINGS: dict[str, Wording] = {
         ("{journal}",),
         permission="journals.submit_journal",
     ),
+    "look_at_draft": Wording(
+        "export_journal -p {period} -f gl --submit",
+        "Look at draft {number}",
+        "admin:journals_journal_change",
+        ("{journal}",),
+        permission="journals.view_journal",
+    ),
     "submit_by_another": Wording(
         "journals submit {number} -f gl --as USER",
         "Open the journal",
@@ -359,6 +366,13 @@ WORDINGS: dict[str, Wording] = {
         "admin:journals_receivablesexport_submit",
         ("{export}",),
         permission="journals.submit_receivables",
+    ),
+    "look_at_invoices": Wording(
+        "export_receivables -p {period} --submit",
+        "Look at draft {number}",
+        "admin:journals_receivablesexport_change",
+        ("{export}",),
+        permission="journals.view_receivablesexport",
     ),
     "list_receivables": Wording(
         "export_receivables --help",

@@ -38,8 +38,9 @@ def items(month: Month) -> Iterator[Item]:
     journaled = sum((each.debits for each in live), ZERO)
     if draft and posting.is_outdated(draft, every):
         text = f"Draft {draft} is not what is to be journaled today: {_payer_lines(len(pairs))}, {told(money)}."
-        yield Item("journal", State.OPEN, text, len(pairs), money, export, holds_up=(FINALIZE,))
-        yield Item("submitted", State.BLOCKED, "The draft is outdated.", then=export, holds_up=(FINALIZE,))
+        again = NextStep("draft_again", month.about | {"journal": str(draft.pk)})
+        yield Item("journal", State.OPEN, text, len(pairs), money, again, holds_up=(FINALIZE,))
+        yield Item("submitted", State.BLOCKED, "The draft is outdated.", then=again, holds_up=(FINALIZE,))
     elif draft:
         text = f"Draft {draft} holds all that is to be journaled: {told({home: draft.debits})} on each side."
         yield Item("journal", State.DONE, text, len(pairs), {home: draft.debits})

@@ -110,10 +110,19 @@ def journaled(period: BillingPeriod) -> Side:
                 "state": ("submitted", "posted"),
             },
         ),
-        then=NextStep("export_journal", {"period": period.iso_month}),
+        then=_next_step(period),
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),
     )
+
+
+def _next_step(period: BillingPeriod) -> NextStep:
+    """Return how what is charged gets to the ledger: by the draft there is, else by one to be made."""
+    about = {"period": period.iso_month}
+    draft = Journal.objects.filter(period=period, kind=Journal.Kind.JOURNAL, state=Journal.State.DRAFT).first()
+    if draft is None:
+        return NextStep("export_journal", about)
+    return NextStep("look_at_draft", about | {"journal": str(draft.pk), "number": draft.number})
 
 
 def _seals(period: BillingPeriod) -> dict[str, str]:

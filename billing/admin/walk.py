@@ -13,7 +13,7 @@ WALK = "walk"
 # The steps of the walk that have a page which asks first and then does it. All else is done at its own place.
 STEPS = (
     *("issue_statements", "send_statements", "close_period"),
-    *("export_journal", "submit_journal", "answer_journal", "finalize_period"),
+    *("export_journal", "draft_again", "submit_journal", "answer_journal", "finalize_period"),
 )
 
 

@@ -20,7 +20,6 @@ from billing.admin.choice_chips import ChoiceChip, address_by, choice_chips
 from billing.admin.filters import months_offered, period_filter, sources_offered
 from billing.admin.links import list_url
 from billing.admin.month import Shown, shown
-from billing.errors import NextStep
 from billing.fields import AmountSum
 from billing.models import BillingPeriod
 from billing.money import ZERO
@@ -243,5 +242,4 @@ def outdated(journal: Journal) -> str:
     if journal.state != State.DRAFT or journal.kind != Journal.Kind.JOURNAL:
         return ""
     items = checklist.known([journal.period], "journal").get(journal.period_id, [])
-    again = NextStep("export_journal", {"period": journal.period.iso_month, "id": str(journal.period_id)})
-    return next((capfirst(item.text) for item in items if item.is_to_do and item.then == again), "")
+    return next((capfirst(item.text) for item in items if item.then and item.then.name == "draft_again"), "")

@@ -43,10 +43,19 @@ def invoiced(period: BillingPeriod) -> Side:
         broken=tuple(_not_adding_up(exports)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest() if exports else "",
         about=About("journals.receivablesexport", where={"period": period.iso_month, "state": ("submitted",)}),
-        then=NextStep("export_receivables", {"period": period.iso_month}),
+        then=_next_step(period),
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),
     )
+
+
+def _next_step(period: BillingPeriod) -> NextStep:
+    """Return how what customers pay gets on invoices: by the draft there is, else by one to be made."""
+    about = {"period": period.iso_month}
+    draft = ReceivablesExport.objects.filter(period=period, state=ReceivablesExport.State.DRAFT).first()
+    if draft is None:
+        return NextStep("export_receivables", about)
+    return NextStep("look_at_invoices", about | {"export": str(draft.pk), "number": draft.number})
 
 
 def _seals(period: BillingPeriod) -> dict[str, str]:

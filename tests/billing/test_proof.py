@@ -108,7 +108,13 @@ def test_a_simple_month_comes_out_to_the_last_digit_with_counts(tmp_path):
         "lines:charge": ("80.12", 1),
         "cents": ("0.00345679", 0),
     }
-    assert [each.code for each in found.open] == ["journaled"]
+    assert [(each.code, each.then.name) for each in found.open] == [("journaled", "export_journal")]
+    # Where there is a draft, nobody is asked to make one.
+    draft = posting.draft(period=BillingPeriod.objects.named("2025-01"), **DONE).journal
+    (then,) = [each.then for each in proved().open]
+    assert doors.label_of(then) == f"Look at draft {draft.number}"
+    assert doors.url_of(then) == reverse("admin:journals_journal_change", args=[draft.pk])
+    assert doors.as_command(then) == "manage.py export_journal -p 2025-01 -f gl --submit"
     finish()
     found = proved()
     assert found.is_complete

@@ -165,7 +165,7 @@ def test_finalizing_waits_until_everything_is_journaled_and_answered():
     a_charge("5.00")
     outdated, blocked = left()
     assert outdated[1].startswith("Draft J2025-01-1 is not what is to be journaled today: 1 payer line, 105.00 USD.")
-    assert (outdated[2], blocked[2]) == ("export_journal", "export_journal")
+    assert (outdated[2], blocked[2]) == ("draft_again", "draft_again")
     journal = submitted()
     ((code, text, then),) = left()
     assert (code, then) == ("answered", "answer_journal")

@@ -13,11 +13,12 @@ from threading import Barrier
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from openpyxl import load_workbook
 
-from billing import charging, corrections, proof, review
+from billing import charging, corrections, doors, proof, review
 from billing.files import documents
 from billing.importing import booking
 from billing.models import BillingPeriod, Charge, Customer, Flag, Import, PayerLine, Person, Source
@@ -444,6 +445,9 @@ def test_a_month_with_receivables_is_not_finalized_before_they_are_submitted(jan
         closing.finalize(period=january(), notes="Done", **DONE)
     made = export().export
     assert (item().state, item().then.name) == ("open", "submit_receivables")
+    (of_invoices,) = [each for each in proof.prove(january()).open if each.code == "invoiced"]
+    assert doors.label_of(of_invoices.then) == f"Look at draft {made.number}"
+    assert doors.url_of(of_invoices.then) == reverse("admin:journals_receivablesexport_change", args=[made.pk])
     receivables.submit(export=made, **DONE)
     assert (item().state, item().text) == ("done", "1 invoice over 15.00 USD submitted.")
     closing.finalize(period=january(), notes="Done", **DONE)
