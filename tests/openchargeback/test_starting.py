@@ -22,10 +22,11 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.urls import reverse
 
 from billing import schema
-from billing.models import AuditEvent, Policy, Source
+from billing.models import AuditEvent, Policy, Source, User
 from openchargeback import __version__, serving, versions
 from openchargeback.middleware import StaticFilesMiddleware
 from openchargeback.roles import ROLES
+from tests import build
 from tests.stories.machines import PATIENCE, Program, descendants, free_port, manage, parents, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,25 @@ def test_initialize_makes_all_a_new_installation_needs_and_repeats_safely():
     again = json.loads(out.getvalue())
     assert again["sources_added"] == [] == again["migrations"]
     assert not any(role["added"] or role["removed"] for role in again["roles"])
+
+
+@pytest.mark.django_db
+def test_initialize_names_what_is_lacking_and_nothing_that_is_there():
+    def next_steps(**options):
+        out = StringIO()
+        call_command("initialize", stdout=out, **options)
+        return next((line for line in out.getvalue().splitlines() if line.startswith("Next: ")), "")
+
+    assert next_steps() == (
+        "Next: `manage.py createsuperuser` for a first account, `manage.py sources set NAME …` for accounting, "
+        "`manage.py ingest FILE…`."
+    )
+    User.objects.create_user("root")
+    assert next_steps().startswith("Next: `manage.py sources set NAME …`")
+    # The demo has accounts of its own, and says what is next at its end.
+    assert next_steps(names_next=False) == ""
+    build.an_import(source=build.a_source("lab"))
+    assert next_steps() == ""
 
 
 @pytest.mark.django_db

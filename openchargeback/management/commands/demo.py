@@ -26,7 +26,7 @@ class Command(BillingCommand):
         parser.add_argument("--port", type=serving.port_number, default=8000)
 
     def run(self, **options: Any) -> None:
-        call_command("initialize", stdout=self.stderr if self.as_json else self.stdout)
+        call_command("initialize", names_next=False, stdout=self.stderr if self.as_json else self.stdout)
         serving.link_to(options["port"])
         shown = demo.run(actor=self.actor, now=self.now, progress=self.progress)
         address = f"http://localhost:{options['port']}"

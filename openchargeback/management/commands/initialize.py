@@ -8,6 +8,7 @@ from billing import audit, doors, safeguards, schema
 from billing.attribution import newcomers
 from billing.commands import BillingCommand
 from billing.errors import NextStep
+from billing.models import Import, Source, User
 from openchargeback import privacy, reference, roles
 from openchargeback.versions import record_version
 
@@ -23,8 +24,10 @@ class Command(BillingCommand):
     # The checks look at tables and triggers that the migration is about to make.
     requires_system_checks: list[str] = []
     needs_initialize = False
+    # The demo goes on by itself, and names what is next when it is done.
+    stealth_options = ("names_next",)
 
-    def run(self, **options: object) -> None:
+    def run(self, *, names_next: bool = True, **options: object) -> None:
         schema.lacking()  # refuses tables of another version, before anything is changed
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -62,8 +65,7 @@ class Command(BillingCommand):
                     f"e-mail domains: `{doors.as_command(NextStep('own_domains'))}`, or Policy in the admin."
                 ]
             ),
-            "Next: `manage.py createsuperuser` for a first account, `manage.py sources set NAME …` for accounting, "
-            "`manage.py ingest FILE…`.",
+            *([f"Next: {', '.join(steps)}."] if names_next and (steps := next_steps()) else []),
         ]
         self.report(
             {
@@ -78,3 +80,15 @@ class Command(BillingCommand):
             },
             "\n".join(lines),
         )
+
+
+def next_steps() -> list[str]:
+    """Return what an installation lacks before its first month, a command each."""
+    steps = []
+    if not User.objects.filter(is_active=True).exists():
+        steps.append("`manage.py createsuperuser` for a first account")
+    if not Source.objects.exclude(recovery_fund_org="").exists():
+        steps.append("`manage.py sources set NAME …` for accounting")
+    if not Import.objects.exists():
+        steps.append("`manage.py ingest FILE…`")
+    return steps
