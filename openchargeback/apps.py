@@ -26,3 +26,10 @@ class OpenChargebackAdminConfig(AdminConfig):
         # Before the screens are read, whose forms take their labels from the models.
         labels.put_right()
         super().ready()
+
+        from django.contrib.admin.templatetags import admin_list
+
+        from billing.admin import formatting
+
+        # Django's lists and read-only forms all ask this function, and take no other: its own "no" is a red cross.
+        admin_list._boolean_icon = formatting.yes_or_no  # type: ignore[assignment] # noqa: SLF001

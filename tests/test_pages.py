@@ -73,7 +73,27 @@ class Inline(HTMLParser):
         self.found += [f"{tag} {value}" for value in names.values() if value and value.startswith("javascript:")]
 
 
+class Accents(HTMLParser):
+    """Finds the buttons and links in the accent color, of which a page has one: its primary action."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attrs):
+        names = dict(attrs)
+        classes = (names.get("class") or "").split()
+        if tag in ("a", "button", "input") and {"primary", "default", "addlink"} & {*classes}:
+            self.found.append(f"{tag} {names}")
+
+
+def check_accent(response) -> None:
+    assert len(Accents(response.content.decode()).found) <= 1, Accents(response.content.decode()).found
+
+
 def check_policy(response) -> None:
+    check_accent(response)
     policy = response["Content-Security-Policy"]
     assert "script-src 'self'" in policy
     assert "style-src 'self'" in policy
@@ -140,6 +160,18 @@ class Asking:
         self.user = user
         self.GET: dict[str, str] = {}
         self.POST: dict[str, str] = {}
+
+
+def test_yes_and_no_are_words_in_lists_and_forms_that_are_read(client, house):
+    client.force_login(house.viewer)
+    source = build.a_source("retired", is_active=False)
+    policies = client.get(admin_url(Policy, "changelist")).content.decode()
+    assert ">Yes</td>" in policies
+    read = client.get(admin_url(Source, "change", source.pk)).content.decode()
+    assert '<span class="quiet">No</span>' in read
+    for page in (policies, read):
+        assert "icon-no" not in page
+        assert "icon-yes" not in page
 
 
 @pytest.mark.same_on_either

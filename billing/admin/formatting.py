@@ -57,6 +57,11 @@ def count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
+def yes_or_no(value: bool | None) -> str | SafeString:
+    """Set an answer in words: a "no" is as good as a "yes", and no error."""
+    return "–" if value is None else "Yes" if value else format_html('<span class="quiet">{}</span>', "No")
+
+
 def badge(text: object, tone: str = "", *, is_long: bool = False) -> SafeString:
     """Set a short word in a colored pill: tone is good, warn, bad, busy, info or nothing. A long one may wrap."""
     classes = " ".join(filter(None, (tone and f"badge-{tone}", "badge-long" if is_long else "")))
