@@ -105,13 +105,16 @@ class Link:
 
 @dataclass(frozen=True)
 class Shown:
-    """A row as the page shows it: its label leads to what is within it, and its cells are written out."""
+    """A row as the page shows it: its label leads to what is within it, and its cells are written out.
+
+    Each cell and text has the heading of its column, which phones show.
+    """
 
     label: str
     url: str
-    cells: tuple[tuple[object, str], ...]
+    cells: tuple[tuple[str, object, str], ...]
     depth: int = 0
-    texts: tuple[str, ...] = ()
+    texts: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -269,10 +272,11 @@ def _rows(report: Report) -> Iterator[Shown]:
     asked, rows = report.asked, report.rows
     is_tree = any(row.parts for row in rows)
     for row in rows if is_tree else rows[:ROWS]:
-        yield Shown(row.label, _url_within(asked, row), _cells(report, row.values), row.depth, row.texts)
+        texts = tuple(zip(report.texts, row.texts, strict=True))
+        yield Shown(row.label, _url_within(asked, row), _cells(report, row.values), row.depth, texts)
     if rest := () if is_tree else rows[ROWS:]:
         cells = _cells(report, reports.summed(report.columns, rest))
-        yield Shown(f"{len(rest):,} others, in the files", "", cells, texts=("",) * len(report.texts))
+        yield Shown(f"{len(rest):,} others, in the files", "", cells, texts=tuple((each, "") for each in report.texts))
 
 
 def _url_within(asked: Asked, row: Row) -> str:
@@ -298,16 +302,16 @@ def _span(by: str, key: str) -> dict[str, str]:
     return {"from": iso_month(first), "to": iso_month(last)}
 
 
-def _cells(report: Report, values: Sequence[Value]) -> tuple[tuple[object, str], ...]:
-    """Return the cells of a row, each with its class: the last amount stays in sight where a table is scrolled."""
-    cells: list[tuple[object, str]] = []
+def _cells(report: Report, values: Sequence[Value]) -> tuple[tuple[str, object, str], ...]:
+    """Return the cells of a row, each with the heading of its column and with its class."""
+    cells: list[tuple[str, object, str]] = []
     for column, value in zip(report.columns, values, strict=True):
         if column.kind == PERCENT:
-            cells.append((percent_text(value), "ratio"))
+            cells.append((column.label, percent_text(value), "ratio"))
         elif column.kind == COUNT:
-            cells.append((f"{value:,}", "num"))
+            cells.append((column.label, f"{value:,}", "num"))
         else:
-            cells.append((figure(value, report.currency), "num"))
+            cells.append((column.label, figure(value, report.currency), "num"))
     return tuple(cells)
 
 

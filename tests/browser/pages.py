@@ -55,6 +55,14 @@ for (const row of document.querySelectorAll("tr")) {
   const last = [...row.querySelectorAll(':scope > :is(.num, .amount, [class*="_amount"])')].pop();
   const isHidden = last && isSeen(last) && scroller(last) && isOut(last.getBoundingClientRect());
   if (isHidden) found.push(`amount out of sight: ${said(last)}`);
+  // One that stays while the rest is scrolled past it lies over what is there before anybody scrolls.
+  if (!last || !isSeen(last) || getComputedStyle(last).position !== "sticky") continue;
+  const over = last.getBoundingClientRect();
+  for (const each of row.querySelectorAll(':scope > :is(.num, .amount, [class*="_amount"])')) {
+    const box = each.getBoundingClientRect(), middle = (box.left + box.right) / 2;
+    if (each !== last && isSeen(each) && over.left < middle && middle < over.right)
+      found.push(`amount covered: ${said(each)}`);
+  }
 }
 return found;
 """
