@@ -104,6 +104,17 @@ return [chosen.textContent.trim(), frame.top - 1 <= box.top && box.bottom <= fra
 """
 
 
+def test_a_name_in_another_script_is_drawn_in_its_field_once_its_font_is_there(browser, live_server):
+    build.the_cast()
+    pi = build.a_pi("lin@u.edu", name="\u6797\u6653\u96ef")
+    sign_in(browser, live_server, "root")
+    browser.get(live_server.url + reverse("admin:billing_person_change", args=[pi.pk]))
+    weight = "return [...document.querySelectorAll('#id_name, #id_email')].map(each => Number(each.style.fontWeight))"
+    # Only a font that changes is drawn anew; letters that every device has stay as they are.
+    WebDriverWait(browser, 5).until(lambda _: browser.execute_script(weight)[1] > 400)
+    assert browser.execute_script(weight)[0] == 0
+
+
 @pytest.mark.parametrize("width", [390, 1440])
 def test_the_department_that_is_chosen_is_in_sight(browser, live_server, width):
     build.the_cast()
