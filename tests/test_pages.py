@@ -88,12 +88,15 @@ class Accents(HTMLParser):
             self.found.append(f"{tag} {names}")
 
 
-def check_accent(response) -> None:
-    assert len(Accents(response.content.decode()).found) <= 1, Accents(response.content.decode()).found
+def check_look(response) -> None:
+    """Check what every page has in common: one primary action, and labels without a colon."""
+    html = response.content.decode()
+    assert len(Accents(html).found) <= 1, Accents(html).found
+    assert ":</label>" not in html
 
 
 def check_policy(response) -> None:
-    check_accent(response)
+    check_look(response)
     policy = response["Content-Security-Policy"]
     assert "script-src 'self'" in policy
     assert "style-src 'self'" in policy
@@ -160,6 +163,16 @@ class Asking:
         self.user = user
         self.GET: dict[str, str] = {}
         self.POST: dict[str, str] = {}
+
+
+def test_what_goes_with_a_fund_is_said_without_tables_that_only_join(client, house):
+    client.force_login(house.admin)
+    fund = build.a_fund("NEW-1")
+    fund.projects.add(build.a_project("joined"))
+    page = client.get(admin_url(FundingSource, "delete", fund.pk)).content.decode()
+    assert "This is deleted permanently" in page
+    assert "relationship" not in page
+    assert "object (" not in page
 
 
 def test_yes_and_no_are_words_in_lists_and_forms_that_are_read(client, house):

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from django import forms
+from django.apps import apps
 from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
@@ -16,6 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import mark_safe
+from django.utils.text import capfirst
 
 from .. import audit
 from ..audit.snapshots import differences, snapshot
@@ -106,6 +108,10 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
         if not add and not self.has_change_permission(request, obj):
             context["page_template"] = "pages/record.html"
         context["adminform"].form.label_suffix = ""
+        for each in context["inline_admin_formsets"]:
+            each.formset.form_kwargs["label_suffix"] = ""
+            for form in each.formset.forms:
+                form.label_suffix = ""
         filled_in = [context["adminform"].form, *(each.formset.empty_form for each in context["inline_admin_formsets"])]
         widgets = [field.widget for form in filled_in for field in form.fields.values()]
         if context.get("is_popup") or any(isinstance(each, RelatedFieldWidgetWrapper) for each in widgets):
@@ -178,6 +184,11 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
         with audit.gesture(actor=actor_of(request), now=timezone.now()) as gesture:
             gesture.record(f"{noun(subject)}.{what}", subject, before=before, after=after)
 
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> tuple[Any, Any, Any, Any]:
+        """Return what goes with something that is deleted, without the rows that only join it to others."""
+        to_delete, counts, lacking, protected = super().get_deleted_objects(objs, request)
+        return _without_joins(to_delete), counts, lacking, protected
+
     # Django's own log would say less, and could be edited: the audit log takes its place.
     def log_addition(self, request: HttpRequest, obj: object, message: object) -> Any:
         return None
@@ -199,6 +210,19 @@ class BillingAdmin(NarrowedListMixin, SearchedChoicesMixin, VerbsMixin, admin.Mo
             raise PermissionDenied
         url = reverse("admin:billing_auditevent_changelist")
         return HttpResponseRedirect(f"{url}?object_type={self.opts.model_name}&object_id={subject.pk}")
+
+
+def _without_joins(listed: list[Any]) -> list[Any]:
+    """Leave out of Django's nested list of texts those of its own tables, which have no name for people."""
+    tables = [model._meta for model in apps.get_models(include_auto_created=True) if model._meta.auto_created]
+    joins = tuple(f"{capfirst(table.verbose_name)}: " for table in tables)
+    found: list[Any] = []
+    for each in listed:
+        if isinstance(each, list):
+            found += [within] if (within := _without_joins(each)) else []
+        elif not each.startswith(joins):
+            found.append(each)
+    return found
 
 
 class FrozenAdmin(BillingAdmin):

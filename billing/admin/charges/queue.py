@@ -100,6 +100,7 @@ class HeldChargeAdmin(GroupsMixin):
         if request.method == "POST" and "kept" in request.POST:
             return self._apply_kept(request, request.POST["kept"])
         form = SheetForm(request.POST, request.FILES) if request.method == "POST" else SheetForm()
+        form.label_suffix = ""
         context: dict[str, Any] = {}
         if request.method == "POST" and form.is_valid():
             file = form.cleaned_data["file"]
