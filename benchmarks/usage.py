@@ -2,7 +2,8 @@
 
 Writes what `sacct --parsable2` prints for a million jobs of 200 accounts. One installation reads it by `manage.py
 usage`, prices it by a rate with three tiers, and imports what came of it. Another imports the FOCUS file that the first
-one made. Promised: at most 1.5 times the CPU of the second, and less than 400 MiB for all processes together.
+one made. Promised: at most 1.5 times the CPU of the second, and less than 400 MiB for all processes together. Then
+`rates try` prices the month by a draft with other prices, as it is done before a rate goes live.
 `BENCH_POSTGRES_URL` adds PostgreSQL; `--strict` ends with 1 where a promise does not hold.
 """
 
@@ -89,6 +90,7 @@ def measure(scratch: Path, jobs: Path, postgres_url: str) -> dict[str, Any]:
         place.manage("feeds", "add", "bench", "-s", "hpc", "--kind", "slurm", "--schedule", "bench")
         usage = place.manage("usage", str(jobs), "-f", "bench", "--json")
         answer = json.loads(usage.output)
+        tried = try_draft(place, scratch)
         kept = scratch / "bench_2025-06.parquet"
         kept.write_bytes(focus_file(place).read_bytes())
     with installation(scratch, postgres_url=postgres_url) as place:
@@ -98,7 +100,25 @@ def measure(scratch: Path, jobs: Path, postgres_url: str) -> dict[str, Any]:
     if (month["rows"], month["import"]["totals"]) != (same["rows"], same["totals"]):
         raise SystemExit("What was imported is not what was priced.")
     kept.unlink()
-    return {"usage": usage.as_data(), "focus": focus.as_data(), "rows": month["rows"], "totals": same["totals"]}
+    return {
+        "usage": usage.as_data(),
+        "focus": focus.as_data(),
+        "rows": month["rows"],
+        "totals": same["totals"],
+        "try": tried,
+    }
+
+
+def try_draft(place: Installation, scratch: Path) -> dict[str, Any]:
+    """Draft higher rates and try them on the month; return what that took."""
+    rates = scratch / "rates.json"
+    rates.write_text(json.dumps(RATES).replace('"0.0', '"0.1'), encoding="utf-8")
+    place.manage("rates", "import", str(rates), "--name", "bench", "--from", MONTH)
+    tried = place.manage("rates", "try", "bench", "2", "--json")
+    charged = json.loads(tried.output)["charged"]
+    if charged["now"] == charged["then"]:
+        raise SystemExit("Other rates were tried, and nobody would be charged otherwise.")
+    return tried.as_data()
 
 
 def main() -> None:
@@ -122,6 +142,9 @@ def main() -> None:
                 told = f"CPU {focus['cpu']:.1f} s, {focus['wall']:.1f} s"
                 print(f"{name}: usage CPU {usage['cpu']:.1f} s, {usage['wall']:.1f} s, {memory:.0f} MiB")
                 print(f"  the same FOCUS rows {told}; usage takes {ratio:.2f} of their CPU (promised: at most 1.5)")
+                tried = found["try"]
+                memory = tried["pss_mib"] or tried["peak_mib"]
+                print(f"  trying other rates CPU {tried['cpu']:.1f} s, {tried['wall']:.1f} s, {memory:.0f} MiB")
     sys.exit(1 if given.strict and not held else 0)
 
 

@@ -4,8 +4,6 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from django.utils import timezone
-
 from .models import AuditEvent, Disposal
 from .texts import long_date
 
@@ -43,7 +41,7 @@ class Verified:
 
     def __str__(self) -> str:
         files = "1 file" if self.files == 1 else f"{self.files:,} files"
-        named = f"Certificate {self.disposal.pk} of {long_date(timezone.localdate(self.disposal.decided_at))}"
+        named = f"Certificate {self.disposal.pk} of {long_date(self.disposal.decided_at.date())}"
         return f"{named}: {files} disposed of. {self.problem or 'It is as it was written.'}"
 
 

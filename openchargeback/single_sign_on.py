@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from django.contrib.auth.models import Group
 from django.core.exceptions import ValidationError
 from django.db.models import Q
-from django.utils import timezone
 
 from billing import audit
 from billing.addresses import normalized_email, vouched_email
@@ -121,12 +120,12 @@ def _people(address: str) -> list[Person]:
 
 def _left_before(person: Person, now: datetime.datetime) -> datetime.date | None:
     """Return the last day of somebody who has left; None for a person who is still here."""
-    return person.active_until if person.active_until and person.active_until < timezone.localdate(now) else None
+    return person.active_until if person.active_until and person.active_until < now.date() else None
 
 
 def _has_other_business(user: User, now: datetime.datetime) -> bool:
     """Say whether somebody who left as a PI still is staff, or somebody's delegate."""
-    return user.is_staff or Membership.objects.in_force(timezone.localdate(now)).filter(user=user).exists()
+    return user.is_staff or Membership.objects.in_force(now.date()).filter(user=user).exists()
 
 
 def _linked(person: Person, user: User | None, identity: Identity, *, now: datetime.datetime) -> User:

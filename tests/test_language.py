@@ -407,29 +407,6 @@ def test_a_day_that_is_told_as_iso_is_found():
     assert len(raw_days_in(ast.parse(module), may_be_iso=True)) == 2
 
 
-def days_of_utc_in(tree: ast.AST) -> list[str]:
-    """Return where a module takes the day of a moment in UTC. People and rules have the day of the site's time zone."""
-    return [
-        f"line {node.lineno}: {ast.unparse(node)}"
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and called(node) == "date"
-        and isinstance(node.func, ast.Attribute)
-        and re.fullmatch(r"(?:.*\.)?(?:now|\w+_at)", ast.unparse(node.func.value))
-    ]
-
-
-def test_days_of_moments_are_those_of_the_site():
-    read = {named(path): days_of_utc_in(ast.parse(path.read_text(encoding="utf-8"))) for path in MODULES}
-    wrong = {name: found for name, found in read.items() if found}
-    assert not wrong
-
-
-def test_a_day_of_utc_is_found():
-    module = "told(self.decided_at.date(), now.date(), localtime(now).date(), at.date(), clock.date())\n"
-    assert days_of_utc_in(ast.parse(module)) == ["line 1: self.decided_at.date()", "line 1: now.date()"]
-
-
 def iso_months_in(tree: ast.AST) -> list[str]:
     """Return where a module writes a month as files do: in a format of its own, or in a sentence that is no command."""
     found = set()

@@ -26,6 +26,7 @@ class Brought:
     files: tuple[Taken, ...]
     months: tuple[PricedUsage, ...]
     failed: tuple[tuple[datetime.date, BillingError], ...] = ()
+    is_dry_run: bool = False
 
     def as_data(self) -> dict[str, Any]:
         """What came of it, as --json and the page of its job have it."""
@@ -51,13 +52,14 @@ class Brought:
 
 
 class SomeMonthsFailed(BillingError):
-    """Files were read and kept, and a month of them could not be priced; `result` tells of all."""
+    """A month of files that were read could not be priced, or in a dry run could not be; `result` tells of all."""
 
     def __init__(self, brought: Brought) -> None:
         self.result = brought.as_data()
         self.then = next((error.then for _, error in brought.failed if error.then), None)
         said = [f"{long_month(month)} was not priced: {error}" for month, error in brought.failed]
-        super().__init__("\n".join([*said, "The usage was read and is kept: price it again."]))
+        kept = "Nothing was stored." if brought.is_dry_run else "The usage was read and is kept: price it again."
+        super().__init__("\n".join([*said, kept]))
 
 
 def bring_in(
@@ -209,4 +211,4 @@ def _priced(
             )
         except BillingError as error:
             failed.append((month, error))
-    return Brought(feed, tuple(files), tuple(priced), tuple(failed))
+    return Brought(feed, tuple(files), tuple(priced), tuple(failed), dry_run)

@@ -90,7 +90,8 @@ class Taken:
         if self.seen:
             return f"{self.name}: read already, as usage file {self.seen.pk}. Nothing to do."
         number = f"Usage file {self.file.pk}" if self.file else "Dry run, nothing was stored"
-        lines = [f"{number}: {self.name}, {self.lines:,} lines, {self.records:,} records."]
+        of_file, of_it = "" if self.lines == 1 else "s", "" if self.records == 1 else "s"
+        lines = [f"{number}: {self.name}, {self.lines:,} line{of_file}, {self.records:,} record{of_it}."]
         lines += [f"  left out, {reason}: {count:,}" for reason, count in sorted(self.left_out.items())]
         lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)

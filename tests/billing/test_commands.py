@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import pytest
 from django.conf import settings
-from django.core.management import CommandError, call_command, load_command_class
+from django.core.management import CommandError, call_command, get_commands, load_command_class
 from django.core.management.base import OutputWrapper
 
 from billing import charging, commands
@@ -203,3 +203,13 @@ def test_help_is_printed_on_an_ascii_terminal():
     environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "DEBUG": "true"}
     done = subprocess.run(run, capture_output=True, cwd=settings.BASE_DIR, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_no_option_of_ours_is_one_that_django_takes_from_the_whole_line():
+    """Django reads these before it knows the command: the settings of a reader would be taken for a module."""
+    taken = {"--settings", "--pythonpath"}
+    for name, app in get_commands().items():
+        if app in ("billing", "statements", "journals", "openchargeback"):
+            parser = load_command_class(app, name).create_parser("manage.py", name)
+            for verb in commands.subparsers_of(parser):
+                assert not taken & set(verb._option_string_actions), verb.prog

@@ -533,6 +533,4 @@ def test_any_hold_on_somebody_keeps_all_usage_for_free_usage_names_nobody(used):
 def test_the_day_of_a_disposal_is_that_of_the_site(settings):
     settings.TIME_ZONE = "America/Los_Angeles"
     decided = datetime.datetime(2026, 12, 1, 3, tzinfo=datetime.UTC)
-    disposal = Disposal(pk=1, decided_at=decided)
-    assert disposal.said == "disposed of on Nov 30, 2026 under certificate 1"
-    assert str(disposals.Verified(disposal, 1, "")).startswith("Certificate 1 of Nov 30, 2026: 1 file")
+    assert Disposal(pk=1, decided_at=decided).said == "disposed of on Nov 30, 2026 under certificate 1"

@@ -210,15 +210,6 @@ def test_who_is_switched_off_or_has_left_stays_out(cast):
     assert told("", "gone@u.edu")
 
 
-def test_the_last_day_of_a_pi_ends_where_the_institution_is(cast, settings):
-    settings.TIME_ZONE = "America/Los_Angeles"
-    build.a_pi("gone@u.edu", active_until="2025-02-02")
-    early = Identity(name="", email="gone@u.edu", door="proxy")
-    assert user_of(early, now=datetime.datetime(2025, 2, 3, 3, tzinfo=datetime.UTC))
-    with pytest.raises(Refused, match="was a PI here until"):
-        user_of(early, now=datetime.datetime(2025, 2, 3, 12, tzinfo=datetime.UTC))
-
-
 def test_who_left_as_a_pi_and_is_a_delegate_still_comes_in(cast):
     Person.objects.filter(user=cast.stranger).update(active_until="2024-12-31")
     with pytest.raises(Refused):

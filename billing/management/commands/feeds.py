@@ -142,14 +142,15 @@ def settings_of(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--display-name", help="as statements print it")
     parser.add_argument("--schedule", metavar="NAME", help="the rate schedule that prices it")
     parser.add_argument("--time-zone", metavar="ZONE", help="whose months count, such as America/New_York")
-    parser.add_argument("--settings", metavar="FILE", help="a JSON file with the settings of its reader")
+    # Not --settings: Django takes that from the whole line, before any command sees it.
+    parser.add_argument("--reader-settings", metavar="FILE", help="a JSON file with the settings of its reader")
 
 
 def fields_of(options: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that options name; raise CommandError for settings that are no JSON object."""
     names = ("display_name", "schedule", "time_zone")
     fields = {name: options[name].strip() for name in names if options.get(name) is not None}
-    if path := options.get("settings"):
+    if path := options.get("reader_settings"):
         try:
             fields["settings"] = feeds.settings_of_text(Path(path).read_text(encoding="utf-8"))
         except OSError as error:

@@ -111,9 +111,13 @@ def content_of(schedule: RateSchedule) -> Schedule:
 
 
 def before(schedule: RateSchedule) -> RateSchedule | None:
-    """Return the version that another one follows: the last with a lower number that was put in force, or any."""
+    """Return the version that another one follows: of those with a lower number, the one whose months it takes over.
+
+    Where none is in force by then, it is the last that was put in force, or any.
+    """
     earlier = RateSchedule.objects.filter(name=schedule.name, version__lt=schedule.version).order_by("-version")
-    return earlier.exclude(state=State.DRAFT).first() or earlier.first()
+    in_force = earlier.in_force(schedule.name, schedule.valid_from)
+    return in_force or earlier.exclude(state=State.DRAFT).first() or earlier.first()
 
 
 def compared(schedule: RateSchedule) -> Drafted:

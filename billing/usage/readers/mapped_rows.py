@@ -42,6 +42,9 @@ class MappedRows:
     without_account: int = 0
     # How often rows came that nothing tells apart.
     seen: Counter[bytes] = field(default_factory=Counter)
+    # What the last row of each id and start said, and the ids of which several rows say different things.
+    said: dict[bytes, bytes] = field(default_factory=dict)
+    differing: Counter[str] = field(default_factory=Counter)
     # The last text of columns that are filled from above.
     above: dict[str, Cell] = field(default_factory=dict)
 
@@ -68,6 +71,12 @@ class MappedRows:
         ):
             if number:
                 self.tally.notes.append(f"{text}: {number:,}.")
+        if self.differing:
+            self.tally.notes.append(
+                f"Rows with the id and start of a row above them that say something else: {self.differing.total():,}, "
+                f"such as {quoted(next(iter(self.differing)))}. Of each id, the row that ends last counts, "
+                "and no other."
+            )
 
     def heading(self, column: str) -> str:
         return self.table.headings[self.positions[column]]
@@ -97,7 +106,18 @@ class MappedRows:
             raise FileError(list(dict.fromkeys(problems)))
         self.without_account += not account
         record = (*times, account, *texts, free, *attributes, *(amount or 0 for amount in amounts))
+        if own_id:
+            self._compare(own_id, record)
         return (own_id or self._id_of(record), *record)
+
+    def _compare(self, own_id: str, record: Record) -> None:
+        """Notice an id that a row above has for something else: only one of them counts."""
+        key, says = (
+            hashlib.blake2b(repr(each).encode(), digest_size=12).digest() for each in ((own_id, record[0]), record)
+        )
+        if self.said.setdefault(key, says) != says:
+            self.said[key] = says
+            self.differing[own_id] += 1
 
     def _id_of(self, record: Record) -> str:
         """Return what tells a row without an id from others: what it says, and of equal ones the number in the file."""

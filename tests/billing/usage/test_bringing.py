@@ -210,8 +210,12 @@ def test_usage_of_a_closed_month_waits_to_be_booked(feed, tmp_path):
 def test_a_month_without_a_schedule_is_told_and_its_usage_kept(feed, tmp_path):
     a_schedule([{"price": "1"}], name="later", valid_from="2025-02-01")
     feeds.change(feed=UsageFeed.objects.get(), fields={"schedule": "later"}, actor=SOMEBODY, now=NOW)
-    with pytest.raises(CommandError, match="No version of the rate schedule “later” is in force in January 2025"):
-        command("usage", jobs(tmp_path / "a.txt", job(1, JANUARY, 10, 20)), "-f", "tiger")
+    asked = ("usage", jobs(tmp_path / "a.txt", job(1, JANUARY, 10, 20)), "-f", "tiger")
+    # A dry run does not say that it kept anything.
+    with pytest.raises(CommandError, match=r"is in force in January 2025\.\nNothing was stored\. Next"):
+        command(*asked, "--dry-run")
+    with pytest.raises(CommandError, match=r"“later” is in force in January 2025\.\nThe usage was read and is kept"):
+        command(*asked)
     assert UsageFile.objects.count() == 1
     feeds.change(feed=UsageFeed.objects.get(), fields={"schedule": "hpc"}, actor=SOMEBODY, now=NOW)
     command("usage", "-f", "tiger", "-p", "2025-01")

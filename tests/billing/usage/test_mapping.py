@@ -180,6 +180,18 @@ def test_a_preview_says_what_is_left_out(tmp_path):
     assert dict(preview(written(tmp_path, a_table(*ROWS)), given).left_out) == {"skipped by Status": 1}
 
 
+def test_rows_of_one_id_that_say_different_things_are_told(tmp_path):
+    same, other = ROWS[0], (*ROWS[0][:7], "4", *ROWS[0][8:])
+    assert ROWS[0][7] != "4"
+    notes = preview(written(tmp_path, a_table(*ROWS, same)), MAPPING).notes
+    assert not [each for each in notes if "the id and start" in each]
+    (note,) = (each for each in preview(written(tmp_path, a_table(*ROWS, other)), MAPPING).notes if "the id" in each)
+    assert note == (
+        f"Rows with the id and start of a row above them that say something else: 1, such as “{ROWS[0][0]}”. Of each "
+        "id, the row that ends last counts, and no other."
+    )
+
+
 # Guesses --------------------------------------------------------------------------------------------------
 
 

@@ -58,6 +58,17 @@ def test_a_first_version_is_drafted_from_rates_and_a_second_from_the_first():
     assert (second.schedule.version, second.before, second.changes) == (2, first.schedule, ())
     assert rate_schedules.content_of(second.schedule).rates == (CPU, HOME)
     assert events() == [("rate_schedule.drafted", "hpc v1"), ("rate_schedule.drafted", "hpc v2")]
+
+
+def test_a_version_is_compared_with_the_one_whose_months_it_takes_over():
+    a_version()
+    a_version(CHEAPER, month="2025-07")
+    rates = a_schedule(CHEAPER)
+    early = rate_schedules.draft(name="hpc", valid_from=datetime.date(2025, 3, 1), rates=rates, **BY)
+    assert early.before.version == 1
+    assert len(early.changes) == 2
+    late = rate_schedules.draft(name="hpc", valid_from=datetime.date(2025, 9, 1), rates=rates, **BY)
+    assert (late.before.version, late.changes) == (2, ())
     kept = AuditEvent.objects.earliest("pk").after
     assert kept["valid_from"] == "2025-01"
     assert kept["rate cpu"]["tiers"] == [{"price": "0.014", "up_to": "50000"}, {"price": "0.008"}]

@@ -33,7 +33,7 @@ def a_feed(folder, kind, settings, *, measure, unit, price, **fields):
     path = written(folder, settings, "settings.json")
     command(
         *("feeds", "add", "feed", "-s", "storage", "--kind", kind, "--schedule", "plain"),
-        *("--time-zone", "America/New_York", "--settings", str(path)),
+        *("--time-zone", "America/New_York", "--reader-settings", str(path)),
     )
 
 
