@@ -110,6 +110,7 @@ NAVIGATION: dict[str, tuple[Item, ...]] = {
                 List("UsageFeed", "Usage feeds"),
                 List("RateSchedule", "Rate schedules"),
                 List("RateStudy", "Rate studies"),
+                List("SharedCost", "Shared costs"),
                 List("RateClassMember", "Rate classes"),
                 List("UsageSubsidy", "Subsidies"),
                 List("Allocation", "Allocations"),

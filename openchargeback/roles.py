@@ -16,7 +16,8 @@ VIEW = {
             "customer department exchangerate flag frozenproof fundexception fundingsource import importedfile "
             "importoverlap importtotal invoicetotal job membership payerline payersplit payersplitshare person "
             "personalias policy project question reviewdecision source costmeasurechange storedfile usagefeed "
-            "usagefile pricedmonth rateschedule ratestudy costpool rateclassmember usagesubsidy allocation"
+            "usagefile pricedmonth rateschedule ratestudy costpool sharedcost sharedcostpart rateclassmember "
+            "usagesubsidy allocation"
         ),
         "statements": "statement statementline email",
         "journals": "accountrule accountingperiod answermapping customerinvoice customerinvoiceline journal "
@@ -69,7 +70,8 @@ FINANCE = {
         for verb in ("add", "change", "delete")
         for model in (
             *("source", "costmeasurechange", "customer", "fundingsource", "exchangerate", "invoicetotal"),
-            *("usagefeed", "rateschedule", "ratestudy", "costpool", "rateclassmember", "usagesubsidy", "allocation"),
+            *("usagefeed", "rateschedule", "ratestudy", "costpool", "sharedcost", "sharedcostpart"),
+            *("rateclassmember", "usagesubsidy", "allocation"),
         )
     ),
     "billing.release_rateschedule",

@@ -48,6 +48,7 @@ from billing.models import (
     RateSchedule,
     RateStudy,
     SavedView,
+    SharedCost,
     Source,
     StoredFile,
     UsageFeed,
@@ -201,6 +202,12 @@ iiii >>>>  iiii >>>>  admin/billing/ratestudy/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/ratestudy/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/ratestudy/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/sharedcost/
+iiii xxoo  iiii xxoo  admin/billing/sharedcost/add/
+iiii >>>>  iiii >>>>  admin/billing/sharedcost/<path:object_id>/history/
+iiii xxoo  iiii xxoo  admin/billing/sharedcost/<path:object_id>/delete/
+iiii oooo  iiii xxoo  admin/billing/sharedcost/<path:object_id>/change/
+iiii >>>>  iiii >>>>  admin/billing/sharedcost/<path:object_id>/
 iiii oooo  iiii oooo  admin/billing/usagesubsidy/try/<slug:key>/
 iiii >>>>  iiii >>>>  admin/billing/usagesubsidy/try/<slug:key>/tried.<slug:form>
 iiii oooo  iiii oooo  admin/billing/usagesubsidy/
@@ -716,6 +723,7 @@ def _price_usage() -> None:
     Allocation.objects.create(code="bought", amount=Decimal(100), unit="core-hour", **given, **paid)
     given.pop("pi")
     RateStudy.objects.create(feed=UsageFeed.objects.earliest("pk"), rate="cpu", fiscal_year=2025, created_at=build.NOW)
+    SharedCost.objects.create(fiscal_year=2025, name="Engineers", amount=Decimal(100))
     UsageSubsidy.objects.create(code="provost", name="Provost's half", percent=Decimal(50), **given)
 
 
@@ -1146,6 +1154,8 @@ COMMANDS = {
     "rate_study list": EVERY,
     "rate_study add -f tiger --rate cpu --year 2031": BIND,
     "rate_study costs 1 a.csv": BIND,
+    "rate_study shared": EVERY,
+    "rate_study share a.csv --year 2031": BIND,
     "rate_study show 1": EVERY,
     "rate_study try 1": EVERY,
     "rate_study export 1 -o a.xlsx": EVERY,

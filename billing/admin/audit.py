@@ -59,6 +59,8 @@ NOUNS = {
     "rate_schedule": "Rate schedules",
     "rate_study": "Rate studies",
     "cost_pool": "Costs of rate studies",
+    "shared_cost": "Shared costs",
+    "shared_cost_part": "Parts of shared costs",
     "rate_class_member": "Rate classes",
     "usage_subsidy": "Subsidies",
     "allocation": "Allocations",

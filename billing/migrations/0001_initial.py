@@ -4455,6 +4455,164 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="SharedCost",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("name", models.CharField(max_length=128)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("staff", "Staff"),
+                            ("supplies", "Supplies"),
+                            ("contracts", "Contracts and licenses"),
+                            ("facilities", "Power, cooling and space"),
+                            ("other", "Other"),
+                            ("depreciation", "Depreciation"),
+                            ("unallowable", "Unallowable"),
+                        ],
+                        default="staff",
+                        max_length=16,
+                    ),
+                ),
+                (
+                    "amount",
+                    billing.fields.TotalField(
+                        blank=True,
+                        help_text="Empty for depreciation.",
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                    ),
+                ),
+                (
+                    "cost",
+                    billing.fields.TotalField(
+                        blank=True,
+                        null=True,
+                        validators=[django.core.validators.MinValueValidator(0)],
+                        verbose_name="acquisition cost",
+                    ),
+                ),
+                (
+                    "federally_funded",
+                    billing.fields.TotalField(
+                        blank=True,
+                        default=0,
+                        help_text="The part of its cost that a federal award paid.",
+                        validators=[django.core.validators.MinValueValidator(0)],
+                    ),
+                ),
+                (
+                    "life_years",
+                    models.PositiveSmallIntegerField(
+                        blank=True,
+                        null=True,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(100),
+                        ],
+                        verbose_name="useful life, years",
+                    ),
+                ),
+                (
+                    "in_service",
+                    models.DateField(blank=True, help_text="The day on which it went into service.", null=True),
+                ),
+                ("note", models.CharField(blank=True, max_length=254)),
+                (
+                    "fiscal_year",
+                    models.PositiveSmallIntegerField(
+                        help_text="The year whose studies share it, by the year in which it ends: 2026.",
+                        validators=[
+                            django.core.validators.MinValueValidator(2000),
+                            django.core.validators.MaxValueValidator(9998),
+                        ],
+                    ),
+                ),
+                (
+                    "base",
+                    models.CharField(
+                        default="percent",
+                        help_text="“percent”, or what is counted: rack units, hours of staff. Say how that was measured in the note.",
+                        max_length=64,
+                        verbose_name="shared by",
+                    ),
+                ),
+                ("locked_at", models.DateTimeField(blank=True, editable=False, null=True)),
+            ],
+            options={
+                "ordering": ("-fiscal_year", "name", "pk"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("fiscal_year", "name"),
+                        name="one_shared_cost_of_a_name",
+                        violation_error_message="There is a shared cost of this name and year already.",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(
+                                ("amount__isnull", True),
+                                ("cost__isnull", False),
+                                ("in_service__isnull", False),
+                                ("kind", "depreciation"),
+                                ("life_years__isnull", False),
+                            ),
+                            models.Q(
+                                models.Q(("kind", "depreciation"), _negated=True),
+                                ("amount__isnull", False),
+                                ("cost__isnull", True),
+                            ),
+                            _connector="OR",
+                        ),
+                        name="shared_cost_has_its_amount",
+                        violation_error_message="Depreciation has a cost, a useful life and a day in service. Any other cost has an amount.",
+                    ),
+                ],
+            },
+        ),
+        migrations.CreateModel(
+            name="SharedCostPart",
+            fields=[
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "rate",
+                    models.CharField(
+                        help_text="The code of a rate of the feed's schedule, such as cpu.", max_length=64
+                    ),
+                ),
+                (
+                    "share",
+                    billing.fields.ExactField(help_text="Its percent, or how many of what is counted.", max_length=64),
+                ),
+                (
+                    "feed",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="billing.usagefeed",
+                        verbose_name="usage feed",
+                    ),
+                ),
+                (
+                    "shared_cost",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="parts", to="billing.sharedcost"
+                    ),
+                ),
+            ],
+            options={
+                "ordering": ("pk",),
+                "default_permissions": ("view", "add", "change", "delete"),
+                "constraints": [
+                    models.UniqueConstraint(
+                        fields=("shared_cost", "feed", "rate"),
+                        name="one_part_of_a_rate",
+                        violation_error_message="This rate has a part of the cost already.",
+                    )
+                ],
+            },
+        ),
+        migrations.CreateModel(
             name="Allocation",
             fields=[
                 ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),

@@ -37,8 +37,9 @@ from .questions import DisputedCharge, Message, Question
 from .rates import Allocation, RateClassMember, RateSchedule, UsageSubsidy
 from .retention import Disposal, DisposedFile, LegalHold
 from .saved_views import SavedView
+from .shared_costs import SharedCost, SharedCostPart
 from .sources import CostMeasureChange, Source
-from .studies import CostPool, RateStudy
+from .studies import CostPool, RateStudy, YearCost
 from .usage import PricedMonth, UsageFeed, UsageFile
 
 __all__ = [
@@ -49,6 +50,9 @@ __all__ = [
     "UsageSubsidy",
     "RateSchedule",
     "RateStudy",
+    "SharedCost",
+    "SharedCostPart",
+    "YearCost",
     "RateClassMember",
     "Allocation",
     "AccountText",

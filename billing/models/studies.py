@@ -126,8 +126,8 @@ class RateStudy(models.Model):
         return super().delete(*args, **options)
 
 
-class CostPool(models.Model):
-    """A cost of a service in the year of a study. Of equipment it is the year's depreciation."""
+class YearCost(models.Model):
+    """What something cost in a fiscal year. Of equipment it is the year's depreciation."""
 
     class Kind(models.TextChoices):
         STAFF = "staff", "Staff"
@@ -138,7 +138,6 @@ class CostPool(models.Model):
         DEPRECIATION = "depreciation", "Depreciation"
         UNALLOWABLE = "unallowable", "Unallowable"
 
-    study = models.ForeignKey(RateStudy, on_delete=models.CASCADE, related_name="pools")
     name = NameField(max_length=128)
     kind = models.CharField(max_length=16, choices=Kind.choices, default=Kind.STAFF)
     amount = TotalField(null=True, blank=True, validators=[NOT_NEGATIVE], help_text="Empty for depreciation.")
@@ -153,23 +152,7 @@ class CostPool(models.Model):
     note = models.CharField(max_length=254, blank=True)
 
     class Meta:
-        ordering = ("pk",)
-        default_permissions = ("view", "add", "change", "delete")
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(
-                    kind="depreciation",
-                    amount__isnull=True,
-                    cost__isnull=False,
-                    life_years__isnull=False,
-                    in_service__isnull=False,
-                )
-                | ~Q(kind="depreciation") & Q(amount__isnull=False, cost__isnull=True),
-                name="cost_pool_has_its_amount",
-                violation_error_message="Depreciation has a cost, a useful life and a day in service. Any other cost "
-                "has an amount.",
-            ),
-        ]
+        abstract = True
 
     def __str__(self) -> str:
         return self.name
@@ -204,14 +187,6 @@ class CostPool(models.Model):
             problems["amount"] = "Enter what it cost in the year."
         return problems
 
-    def save(self, *args: Any, **options: Any) -> None:
-        require_draft(self.study)
-        super().save(*args, **options)
-
-    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
-        require_draft(self.study)
-        return super().delete(*args, **options)
-
     def months_in(self, first: datetime.date, last: datetime.date) -> int:
         """Return for how many months from `first` to `last` (first days) it is depreciated: from its first full one on.
 
@@ -226,3 +201,39 @@ class CostPool(models.Model):
 
 def _number(day: datetime.date) -> int:
     return day.year * 12 + day.month
+
+
+def has_its_amount(name: str) -> models.CheckConstraint:
+    """Return the constraint that depreciation has what it follows from, and any other cost an amount."""
+    return models.CheckConstraint(
+        condition=Q(
+            kind="depreciation",
+            amount__isnull=True,
+            cost__isnull=False,
+            life_years__isnull=False,
+            in_service__isnull=False,
+        )
+        | ~Q(kind="depreciation") & Q(amount__isnull=False, cost__isnull=True),
+        name=name,
+        violation_error_message="Depreciation has a cost, a useful life and a day in service. Any other cost has an "
+        "amount.",
+    )
+
+
+class CostPool(YearCost):
+    """A cost of a service in the year of a study: of that service alone."""
+
+    study = models.ForeignKey(RateStudy, on_delete=models.CASCADE, related_name="pools")
+
+    class Meta:
+        ordering = ("pk",)
+        default_permissions = ("view", "add", "change", "delete")
+        constraints = [has_its_amount("cost_pool_has_its_amount")]
+
+    def save(self, *args: Any, **options: Any) -> None:
+        require_draft(self.study)
+        super().save(*args, **options)
+
+    def delete(self, *args: Any, **options: Any) -> tuple[int, dict[str, int]]:
+        require_draft(self.study)
+        return super().delete(*args, **options)

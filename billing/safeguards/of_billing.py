@@ -27,6 +27,8 @@ from ..models import (
     RateSchedule,
     RateStudy,
     ReviewDecision,
+    SharedCost,
+    SharedCostPart,
     UsageFeed,
     UsageFile,
 )
@@ -184,10 +186,17 @@ def _of_usage() -> list[Refusal]:
 def _of_rate_studies() -> list[Refusal]:
     """A rate study that was adopted stays as it is, with its costs: a rate rests on it."""
     locked = "a rate study that was adopted is locked"
+    taken = "a shared cost that an adopted study has its part of is locked"
     return [
         frozen(RateStudy, "{old}.state = 'adopted'", locked),
         Refusal("delete", RateStudy, "delete", locked, when="{row}.state = 'adopted'"),
         *(Refusal(event, CostPool, event, locked, path=("study",), when="{row}.state = 'adopted'") for event in ALL),
+        frozen(SharedCost, "{old}.locked_at IS NOT NULL", taken),
+        Refusal("delete", SharedCost, "delete", taken, when="{row}.locked_at IS NOT NULL"),
+        *(
+            Refusal(event, SharedCostPart, event, taken, path=("shared_cost",), when="{row}.locked_at IS NOT NULL")
+            for event in ALL
+        ),
     ]
 
 

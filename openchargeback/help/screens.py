@@ -142,6 +142,7 @@ MODELS = {
     "billing_rateclassmember": "admin-guide/rates#rate-classes",
     "billing_rateschedule": "admin-guide/rates",
     "billing_ratestudy": "admin-guide/rate-studies",
+    "billing_sharedcost": "admin-guide/rate-studies#shared-costs",
     "billing_source": "admin-guide/sources",
     "billing_usagefeed": "admin-guide/usage#usage-feeds",
     "billing_usagefile": "admin-guide/usage#usage-files",

@@ -34,6 +34,7 @@ from billing.models import (
     Project,
     RateClassMember,
     RateStudy,
+    SharedCost,
     Source,
     UsageFeed,
     UsageSubsidy,
@@ -65,6 +66,7 @@ CHANGES = {
     UsageFeed: ("display_name", "Another name"),
     RateClassMember: ("reason", "as agreed"),
     RateStudy: ("note", "as agreed"),
+    SharedCost: ("note", "as agreed"),
     UsageSubsidy: ("name", "Another name"),
     Allocation: ("reason", "as agreed"),
     ExchangeRate: ("rate", "1.25"),
@@ -110,6 +112,14 @@ def a_subject(model):
         feed = a_subject(UsageFeed)
         UsageFeed.objects.update(schedule=a_schedule([{"price": "0.10"}]).name)
         return RateStudy.objects.create(feed=feed, rate="cpu", fiscal_year=2025, created_at=build.NOW)
+    if model is SharedCost:
+        a_subject(RateStudy)
+        given = {"kind": "slurm", "schedule": UsageFeed.objects.get().schedule}
+        UsageFeed.objects.create(name="lion", source=build.a_source("gpus"), **given)
+        shared = SharedCost.objects.create(fiscal_year=2025, name="Engineers", amount=Decimal(100))
+        for feed in UsageFeed.objects.all():
+            shared.parts.create(feed=feed, rate="cpu", share=Decimal(50))
+        return shared
     if model is JournalTemplate:
         return JournalTemplate.objects.create(name="bank", line="{{ line.fund_org }}")
     if model in (RateClassMember, UsageSubsidy, Allocation):

@@ -66,7 +66,8 @@ class PoolForm(forms.ModelForm):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         currency = Policy.objects.current().currency
-        for name in ("amount", "cost", "federally_funded"):
+        # What is locked is shown without these fields.
+        for name in {"amount", "cost", "federally_funded"} & self.fields.keys():
             if (value := getattr(self.instance, name)) is not None:
                 self.initial[name] = plain(value, currency) if value or name != "federally_funded" else ""
             self.fields[name].required = False
@@ -282,7 +283,7 @@ def _rests_on(cost: Cost, figures: Figures) -> str:
         years = f"{cost.life_years} year{'' if cost.life_years == 1 else 's'}"
         months = f"{cost.months} month{'' if cost.months == 1 else 's'} of the year"
         said.append(f"{rounded(cost.cost, figures.currency)}{of_it}, over {years}: {months}")
-    return ". ".join([*said, *([cost.note] if cost.note else [])])
+    return ". ".join(filter(None, [*said, studies.of_whole(cost, figures), cost.note]))
 
 
 def _number(number: Any) -> str:

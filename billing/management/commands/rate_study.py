@@ -1,6 +1,6 @@
 """manage.py rate_study: what services cost, what was used of them, and the rates that follow."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ from billing.errors import BillingError
 from billing.files import piped
 from billing.files.writing import whole
 from billing.fiscal_years import label_of
-from billing.models import CostPool, RateStudy
+from billing.models import CostPool, Policy, RateStudy, SharedCost
 from billing.money import rounded
-from billing.quantities import for_people
+from billing.quantities import for_people, plain
 from billing.texts import iso_month
 from billing.usage import feeds, studies, trying
 from billing.usage.rate_schedules.words import NotUnderstood, number_of, number_text
-from billing.usage.studies import Drafted, Studied
+from billing.usage.studies import Drafted, Studied, Taken
 
 VIEW = "billing.view_ratestudy"
 
@@ -30,6 +30,8 @@ class Command(BillingCommand):
         "list": VIEW,
         "add": "billing.add_ratestudy",
         "costs": "billing.change_ratestudy",
+        "shared": VIEW,
+        "share": "billing.change_sharedcost",
         "show": VIEW,
         "try": VIEW,
         "export": VIEW,
@@ -52,7 +54,11 @@ class Command(BillingCommand):
         costs = verbs.add_parser("costs", help="replace all costs of a draft by those of a file")
         costs.add_argument("study", metavar="STUDY", type=int, help="its number, as list shows it")
         costs.add_argument("file", metavar="FILE", help=".csv or .xlsx; - reads standard input")
-        for verb in (add, costs):
+        verbs.add_parser("shared", help="costs that several rates share, and the part of each study")
+        share = verbs.add_parser("share", help="add shared costs of a fiscal year, or replace those of the same name")
+        share.add_argument("file", metavar="FILE", help=".csv or .xlsx; - reads standard input")
+        share.add_argument("--year", required=True, type=int, metavar="2026", help="the fiscal year, by its end")
+        for verb in (add, costs, share):
             verb.add_argument("--dry-run", action="store_true", help="say what it would come to; store nothing")
         for name, said in (
             ("show", "the equation of a study, its costs and use, and what is wrong with it"),
@@ -70,6 +76,8 @@ class Command(BillingCommand):
             "list": self.list,
             "add": self.add,
             "costs": self.costs,
+            "shared": self.shared,
+            "share": self.share,
             "show": self.show,
             "try": self.attempt,
             "export": self.export,
@@ -118,6 +126,25 @@ class Command(BillingCommand):
             study=studies.named(study), costs=costs_in(file), is_dry_run=dry_run, actor=self.actor, now=self.now
         )
         self._drafted(done)
+
+    def shared(self, **options: object) -> None:
+        taken = [(each, studies.taken_of(each)) for each in SharedCost.objects.all()]
+        told = "\n".join(line for each in taken for line in shared_lines(*each)) or "No cost is shared yet."
+        self.report({"shared": [shared_data(*each) for each in taken]}, told)
+
+    def share(self, *, file: str, year: int, dry_run: bool, **options: object) -> None:
+        try:
+            with piped.opened(file) as content:
+                costs = studies.read_shared(content, year)
+        except OSError as error:
+            raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+        done = studies.load_shared(costs=costs, is_dry_run=dry_run, actor=self.actor, now=self.now)
+        would = "would be " if dry_run else ""
+        lines = [f"{done.added:,} {would}added, {done.replaced:,} {would}replaced."]
+        lines += [line for each in done.taken for line in shared_lines(*each)]
+        data = [shared_data(*each) for each in done.taken]
+        counts = {"added": done.added, "replaced": done.replaced, "dry_run": dry_run}
+        self.report({"shared": data} | counts, "\n".join(lines))
 
     def _drafted(self, done: Drafted) -> None:
         """Report a draft, and what it comes to."""
@@ -185,6 +212,41 @@ def costs_in(file: str) -> list[CostPool]:
             return studies.read_costs(content)
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from error
+
+
+def shared_lines(shared: SharedCost, taken: Sequence[Taken]) -> list[str]:
+    """Say a shared cost for a person: a line for it, and one for each part."""
+    currency = Policy.objects.current().currency
+    state = "locked" if shared.locked_at else "open"
+    lines = [f"{shared}: {shared.get_kind_display().lower()}, shared by {shared.base}, {state}."]
+    for each in taken:
+        excluded = f", excluded {rounded(each.cost.excluded, currency)}" if each.cost.excluded else ""
+        study = f"study {each.study.pk}" if each.study else "no study yet"
+        amount = rounded(each.cost.amount, currency)
+        lines.append(f"  {str(each.part):<30} {plain(each.part.share):>8} {amount:>16}{excluded}  {study}")
+    return lines
+
+
+def shared_data(shared: SharedCost, taken: Sequence[Taken]) -> dict[str, Any]:
+    """Return a shared cost as --json has it."""
+    return {
+        "cost": shared.name,
+        "fiscal_year": shared.fiscal_year,
+        "kind": shared.kind,
+        "shared_by": shared.base,
+        "locked_at": shared.locked_at,
+        "parts": [
+            {
+                "feed": each.part.feed.name,
+                "rate": each.part.rate,
+                "share": plain(each.part.share),
+                "amount": format(each.cost.amount, "f"),
+                "excluded": format(each.cost.excluded, "f"),
+                "study": each.study.pk if each.study else None,
+            }
+            for each in taken
+        ],
+    }
 
 
 def described(study: RateStudy) -> dict[str, Any]:

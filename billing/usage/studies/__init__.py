@@ -3,7 +3,9 @@
 from .drafting import CostsRefused, Drafted, DraftExists, draft, read_costs, replace_costs
 from .equation import Cost, Figures, Finding, Paid, Use, as_data, figures_from_data
 from .findings import findings_of
-from .papers import as_pdf, file_name, register_drawer
+from .loading import SharedCosts, SharedRefused, load_shared, problems_of, read_shared
+from .papers import as_pdf, file_name, of_whole, register_drawer
+from .sharing import Taken
 from .studying import (
     NoSuchStudy,
     RateNotInForce,
@@ -16,6 +18,7 @@ from .studying import (
     named,
     rate_of,
     studied,
+    taken_of,
 )
 from .trials import asked_of, closed_months, try_proposed
 from .workbook import write_workbook
@@ -30,8 +33,11 @@ __all__ = [
     "RateNotInForce",
     "NoSuchStudy",
     "Paid",
+    "SharedCosts",
+    "SharedRefused",
     "Studied",
     "StudyFails",
+    "Taken",
     "Use",
     "adopt",
     "age_of",
@@ -45,12 +51,17 @@ __all__ = [
     "file_name",
     "figures_of",
     "findings_of",
+    "load_shared",
     "named",
+    "of_whole",
+    "problems_of",
     "rate_of",
     "read_costs",
+    "read_shared",
     "register_drawer",
     "replace_costs",
     "studied",
+    "taken_of",
     "try_proposed",
     "write_workbook",
 ]

@@ -3,7 +3,7 @@
 import datetime
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from django.core.exceptions import ValidationError
 
@@ -11,7 +11,7 @@ from ... import audit
 from ...audit import Actor
 from ...audit.snapshots import snapshot
 from ...errors import BillingError
-from ...models import CostPool, RateStudy, UsageFeed
+from ...models import CostPool, RateStudy, UsageFeed, YearCost
 from ...models.studies import require_draft
 from ...readers.cells import Kind
 from ...setup.lists import LineError, ListRefused, day_of, read_list
@@ -56,13 +56,22 @@ def read_costs(file: IO[bytes]) -> list[CostPool]:
     """Return the costs that a CSV or .xlsx file lists, unsaved. Raises CostsRefused with every mistake by its line."""
     lines = read_list(file, columns=COLUMNS, refused=CostsRefused, nobody="The file has no costs.")
     errors: list[LineError] = []
-    pools = [_pool(number, {key: unguarded(cell) for key, cell in row.items()}, errors) for number, row in lines]
+    pools = [
+        year_cost(CostPool, number, {key: unguarded(cell) for key, cell in row.items()}, errors, but=("study",))
+        for number, row in lines
+    ]
     if errors:
         raise CostsRefused(sorted(errors, key=lambda error: error.line))
     return pools
 
 
-def _pool(line: int, row: Mapping[str, str], errors: list[LineError]) -> CostPool:
+Listed = TypeVar("Listed", bound=YearCost)
+
+
+def year_cost(
+    model: type[Listed], line: int, row: Mapping[str, str], errors: list[LineError], but: Sequence[str]
+) -> Listed:
+    """Return the cost of a line, unsaved, and add what is wrong with it to `errors`. `but` are fields of no column."""
     values: dict[str, Any] = {}
     wrong = set()
     for column, field in FIELDS.items():
@@ -74,20 +83,20 @@ def _pool(line: int, row: Mapping[str, str], errors: list[LineError]) -> CostPoo
         except (NotUnderstood, ValueError) as error:
             wrong.add(field)
             errors += [LineError(line, column, each) for each in getattr(error, "problems", (str(error),))]
-    pool = CostPool(**values)
+    cost = model(**values)
     if not values.get("kind"):
         if "kind" not in wrong:
             errors.append(LineError(line, "kind", "is empty"))
-        return pool
+        return cost
     try:
-        pool.full_clean(exclude=["study", *wrong], validate_constraints=False)
+        cost.full_clean(exclude=[*but, *wrong], validate_constraints=False, validate_unique=False)
     except ValidationError as error:
         columns = {field: column for column, field in FIELDS.items()}
         for field, messages in error.message_dict.items():
             # What could not be read is told of already.
             if field not in wrong:
                 errors += [LineError(line, columns.get(field, ""), each) for each in messages]
-    return pool
+    return cost
 
 
 def _years_of(text: str) -> int:
@@ -149,7 +158,7 @@ def replace_costs(
     return _stored(study, costs, "rate_study.costs_replaced", is_dry_run, actor, now)
 
 
-class _DryRun(Exception):
+class DryRun(Exception):
     """Ends the transaction of a dry run, whose savepoint takes back what was stored."""
 
 
@@ -161,8 +170,8 @@ def _stored(
         with audit.gesture(actor=actor, now=now) as gesture:
             found = _with_costs(gesture, study, costs, action)
             if is_dry_run:
-                raise _DryRun
-    except _DryRun:
+                raise DryRun
+    except DryRun:
         assert found
     return Drafted(found, len(costs), is_dry_run)
 
@@ -173,18 +182,19 @@ def _with_costs(gesture: audit.Gesture, study: RateStudy, costs: Sequence[CostPo
     if study.pk:
         RateStudy.objects.select_for_update(no_key=True).get(pk=study.pk)
         require_draft(study)
-        before = {"costs": [_told(each) for each in study.pools.all()]}
+        before = {"costs": [told(each) for each in study.pools.all()]}
         study.pools.all().delete()
     else:
         study.save()
     for each in costs:
         each.pk, each.study = None, study
         each.save()
-    after = {"costs": [_told(each) for each in costs]}
+    after = {"costs": [told(each) for each in costs]}
     gesture.record(action, study, before=before, after=after if before else snapshot(study) | after)
     return studied(RateStudy.objects.select_related("feed__source").get(pk=study.pk))
 
 
-def _told(pool: CostPool) -> dict[str, Any]:
+def told(pool: YearCost) -> dict[str, Any]:
+    """Return what the audit log says of a cost."""
     facts = snapshot(pool)
     return {name: value for name, value in facts.items() if name != "study" and value not in (None, "")}

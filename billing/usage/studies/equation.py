@@ -13,6 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 from ...money import EXACT, ZERO, to_cents
+from ...quantities import plain
 
 UNALLOWABLE = "unallowable"
 
@@ -31,6 +32,54 @@ class Cost:
     federally_funded: Decimal = ZERO
     life_years: int = 0
     months: int = 0
+    # Of a part of a cost that several rates share.
+    shared: "Shared | None" = None
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a rate has of a shared cost: so many percent, or so many of what it is shared by."""
+
+    label: str
+    weight: Decimal
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What a part of a cost is of: the `whole`, all shares of it in order, and the place of its `own` one."""
+
+    whole: Cost
+    base: str
+    shares: tuple[Share, ...]
+    own: int
+
+    @property
+    def share(self) -> Share:
+        return self.shares[self.own]
+
+    def part(self, currency: str) -> Cost:
+        """Return the own part, in whole cents.
+
+        It is what all shares up to it come to, rounded, less what those before it do. So the parts add up to the whole,
+        and a workbook says the same by a formula.
+        """
+        weights = [each.weight for each in self.shares]
+        before, total = sum(weights[: self.own], ZERO), sum(weights, ZERO)
+
+        def up_to(amount: Decimal, weight: Decimal) -> Decimal:
+            return to_cents(EXACT.divide(EXACT.multiply(amount, weight), total), currency)
+
+        amount, excluded = (
+            up_to(each, before + self.share.weight) - up_to(each, before)
+            for each in (self.whole.amount, self.whole.excluded)
+        )
+        return Cost(self.whole.name, self.whole.kind, amount, excluded, self.whole.note, shared=self)
+
+    @property
+    def said(self) -> str:
+        """Say which share it is, and who has the others: `60 percent; tiger gpu has 40`."""
+        others = [f"{each.label} has {plain(each.weight)}" for n, each in enumerate(self.shares) if n != self.own]
+        return "; ".join([f"{plain(self.share.weight)} {self.base}", *others])
 
 
 def depreciation(cost: Decimal, life_years: int, months: int, currency: str) -> Decimal:
@@ -206,7 +255,9 @@ def _made(kind: type[Any], data: Mapping[str, Any]) -> Any:
     whole = {"life_years", "months"}
     return kind(
         **{
-            name: value
+            name: _shared(value)
+            if name == "shared" and value
+            else value
             if name in texts or name in whole or value is None
             else datetime.date.fromisoformat(value)
             if name == "month"
@@ -214,3 +265,8 @@ def _made(kind: type[Any], data: Mapping[str, Any]) -> Any:
             for name, value in data.items()
         }
     )
+
+
+def _shared(data: Mapping[str, Any]) -> Shared:
+    shares = tuple(Share(each["label"], Decimal(each["weight"])) for each in data["shares"])
+    return Shared(_made(Cost, data["whole"]), data["base"], shares, data["own"])

@@ -206,7 +206,7 @@ def _costs(title: str, costs: Sequence[Cost], figures: Figures, total: Decimal) 
         _row(
             each.name,
             rounded(each.amount, figures.currency),
-            below=". ".join(filter(None, (str(CostPool.Kind(each.kind).label), each.note))),
+            below=". ".join(filter(None, (str(CostPool.Kind(each.kind).label), of_whole(each, figures), each.note))),
         )
         for each in costs
     ]
@@ -221,13 +221,23 @@ def _costs(title: str, costs: Sequence[Cost], figures: Figures, total: Decimal) 
     )
 
 
+def of_whole(cost: Cost, figures: Figures) -> str:
+    """Say which part of a shared cost a cost is, and who has the others; "" where it is not shared."""
+    if cost.shared is None:
+        return ""
+    whole = cost.shared.whole
+    amount = rounded(whole.amount + whole.excluded, figures.currency)
+    return f"Part of {amount}: {cost.shared.said}"
+
+
 def _excluded(figures: Figures) -> dict[str, Any]:
     """Return what is in no rate, apart from what is."""
     rows = []
     for each in figures.costs:
         if each.excluded:
-            why = "Depreciation of what federal awards paid" if each.cost is not None else "Unallowable"
-            below = ". ".join(filter(None, (why, each.note)))
+            is_equipment = each.kind == CostPool.Kind.DEPRECIATION
+            why = "Depreciation of what federal awards paid" if is_equipment else "Unallowable"
+            below = ". ".join(filter(None, (why, of_whole(each, figures), each.note)))
             rows.append(_row(each.name, rounded(each.excluded, figures.currency), below=below))
     title = "Unallowable and excluded costs"
     if not rows:

@@ -1,19 +1,19 @@
 """Rate studies: worked out from the ledger, and adopted."""
 
 import datetime
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from ... import audit
 from ...audit import Actor
 from ...errors import BillingError, WrongState
-from ...models import CostPool, Policy, RateSchedule, RateStudy
+from ...models import CostPool, Policy, RateSchedule, RateStudy, SharedCost, YearCost
 from ...money import ZERO, plain
 from ...texts import long_month
 from ..pricing.terms import Rate
 from ..rate_schedules import content_of
-from . import ledger
+from . import ledger, sharing
 from .equation import Cost, Figures, Finding, as_data, depreciation, figures_from_data
 from .findings import findings_of
 
@@ -74,7 +74,7 @@ def figures_of(study: RateStudy) -> Figures:
         unit=rate.unit,
         currency=policy.currency,
         places=study.places,
-        costs=tuple(costs_of(study.pools.all(), first, last, policy.currency)),
+        costs=tuple(costs_of(study)),
         use=tuple(ledger.use_of(study.feed, study.rate, months)),
         opening_balance=opening_balance(study),
         expected_units=study.expected_units,
@@ -86,22 +86,38 @@ def figures_of(study: RateStudy) -> Figures:
     )
 
 
-def costs_of(pools: Iterable[CostPool], first: datetime.date, last: datetime.date, currency: str) -> Iterator[Cost]:
-    """Yield cost pools as they count in a fiscal year."""
-    for pool in pools:
+def costs_of(study: RateStudy) -> Iterator[Cost]:
+    """Yield the cost pools of a study as they count in its year, then its parts of what it shares with others."""
+    currency, counting = counting_in(study.fiscal_year)
+    yield from map(counting, study.pools.all())
+    yield from sharing.shared_with(study, counting, currency)
+
+
+def taken_of(shared: SharedCost) -> list[sharing.Taken]:
+    """Return each part of a shared cost, with the study that takes it."""
+    currency, counting = counting_in(shared.fiscal_year)
+    return sharing.taken(shared, counting, currency)
+
+
+def counting_in(fiscal_year: int) -> tuple[str, Callable[[YearCost], Cost]]:
+    """Return the currency, and how a cost counts in a fiscal year."""
+    policy = Policy.objects.current()
+    first, last = policy.months_of_fiscal_year(fiscal_year)
+
+    def counted(pool: YearCost) -> Cost:
         amount, excluded = pool.amount or ZERO, ZERO
         if pool.kind == Kind.DEPRECIATION:
             assert pool.cost is not None
             months, life = pool.months_in(first, last), pool.life_years or 1
-            amount = depreciation(pool.cost - pool.federally_funded, life, months, currency)
-            excluded = depreciation(pool.cost, life, months, currency) - amount
-            yield Cost(
-                pool.name, pool.kind, amount, excluded, pool.note, pool.cost, pool.federally_funded, life, months
-            )
-            continue
+            amount = depreciation(pool.cost - pool.federally_funded, life, months, policy.currency)
+            excluded = depreciation(pool.cost, life, months, policy.currency) - amount
+            of_it = (pool.cost, pool.federally_funded, life, months)
+            return Cost(pool.name, pool.kind, amount, excluded, pool.note, *of_it)
         if pool.kind == Kind.UNALLOWABLE:
             amount, excluded = ZERO, amount
-        yield Cost(pool.name, pool.kind, amount, excluded, pool.note)
+        return Cost(pool.name, pool.kind, amount, excluded, pool.note)
+
+    return policy.currency, counted
 
 
 def before(study: RateStudy) -> RateStudy | None:
@@ -128,6 +144,7 @@ def adopt(*, study: RateStudy, actor: Actor, now: datetime.datetime) -> Studied:
         locked = RateStudy.objects.select_for_update(no_key=True).select_related("feed__source").get(pk=study.pk)
         if locked.state == State.ADOPTED:
             raise WrongState(f"{locked} was adopted already.")
+        sharing.lock_for(locked, now=now)
         done = studied(locked)
         if done.is_failing:
             wrong = " ".join(each.text for each in done.findings if each.is_bad)

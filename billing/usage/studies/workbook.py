@@ -3,6 +3,7 @@
 What is entered stands as a number, what follows as a formula. Texts are never formulas.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import IO, Any
 
@@ -13,7 +14,7 @@ from ...currencies import minor_units
 from ...models import CostPool
 from ...sheets import amount_cell, amount_format, text_cell
 from ...texts import iso_month
-from .equation import UNALLOWABLE, Cost
+from .equation import UNALLOWABLE, Cost, Shared
 from .studying import Studied
 
 COSTS = (
@@ -27,6 +28,7 @@ COSTS = (
     "Counts",
     "Excluded",
 )
+SHARES = ("Shared cost", "Rate", "Share", "Shared by", "Up to here", "Counts", "Excluded")
 USE = ("Month", "Delivered", "Charged", "Free", "Held", "Without value", "Units", "List price", "Billed", "Subsidized")
 
 
@@ -38,9 +40,10 @@ def write_workbook(studied: Studied, file: IO[bytes]) -> None:
     places = minor_units(figures.currency)
     rows_of_costs, rows_of_use = len(figures.costs) + 2, len(figures.use) + 2
     _equation(book, studied, places, rows_of_costs, rows_of_use)
+    shared = _rows_of_shares(figures.costs)
     sheet = _sheet(book, "Costs", COSTS)
     for number, cost in enumerate(figures.costs, start=2):
-        sheet.append(_cost_row(sheet, cost, number, places))
+        sheet.append(_cost_row(sheet, cost, number, places, shared.get(number)))
     last = rows_of_costs - 1
     sheet.append(
         [text_cell(sheet, "Total"), *[None] * 6, *(_sum(sheet, column, last, places) for column in ("H", "I"))]
@@ -60,7 +63,53 @@ def write_workbook(studied: Studied, file: IO[bytes]) -> None:
         )
     last = rows_of_use - 1
     sheet.append([text_cell(sheet, "Total"), *(_sum(sheet, column, last, 2) for column in "BCDEFGHIJ")])
+    if shared:
+        _shared(book, [cost.shared for cost in figures.costs if cost.shared], places)
     book.save(file)
+
+
+def _rows_of_shares(costs: Sequence[Cost]) -> dict[int, int]:
+    """Return for the row of each part of a shared cost the row of its own share, on the sheet of shares."""
+    rows, begin = {}, 2
+    for number, cost in enumerate(costs, start=2):
+        if cost.shared:
+            rows[number] = begin + cost.shared.own
+            begin += len(cost.shared.shares)
+    return rows
+
+
+def _shared(book: Workbook, found: Sequence[Shared], places: int) -> None:
+    """Write the sheets of shared costs and of their shares: all of them, so that the parts are seen to add up.
+
+    A part is what the shares up to it come to, rounded, less what those before it do.
+    """
+    sheet = _sheet(book, "Shared", COSTS)
+    for number, each in enumerate(found, start=2):
+        sheet.append(_cost_row(sheet, each.whole, number, places, None))
+    sheet, row = _sheet(book, "Shares", SHARES), 2
+    for whole, each in enumerate(found, start=2):
+        last = row + len(each.shares) - 1
+        for number, share in enumerate(each.shares, start=row):
+            before = f"E{number - 1}" if number > row else "0"
+            sheet.append(
+                [
+                    text_cell(sheet, each.whole.name),
+                    text_cell(sheet, share.label),
+                    amount_cell(sheet, share.weight),
+                    text_cell(sheet, each.base),
+                    _formula(sheet, f"={before}+C{number}", amount_format(2)),
+                    *(
+                        _formula(
+                            sheet,
+                            f"=ROUND(Shared!{column}{whole}*E{number}/E{last},{places})"
+                            f"-ROUND(Shared!{column}{whole}*{before}/E{last},{places})",
+                            amount_format(places),
+                        )
+                        for column in "HI"
+                    ),
+                ]
+            )
+        row = last + 1
 
 
 def _equation(book: Workbook, studied: Studied, places: int, of_costs: int, of_use: int) -> None:
@@ -94,10 +143,13 @@ def _equation(book: Workbook, studied: Studied, places: int, of_costs: int, of_u
     row("Excluded from the rate", formula(f"=Costs!I{of_costs}"), "unallowable, and federally funded")
 
 
-def _cost_row(sheet: Any, cost: Cost, number: int, places: int) -> list[Any]:
+def _cost_row(sheet: Any, cost: Cost, number: int, places: int, of_share: int | None) -> list[Any]:
+    """Return the row of a cost. `of_share` is the row of its share, where it is a part of a shared cost."""
     money = amount_format(places)
     label = str(CostPool.Kind(cost.kind).label)
     head = [text_cell(sheet, cost.name), text_cell(sheet, label)]
+    if of_share:
+        return [*head, *[None] * 5, *(_formula(sheet, f"=Shares!{column}{of_share}", money) for column in "FG")]
     if cost.cost is not None:
         whole = f"ROUND(D{number}*G{number}/(F{number}*12),{places})"
         counts = f"=ROUND((D{number}-E{number})*G{number}/(F{number}*12),{places})"
