@@ -216,6 +216,7 @@ iiii >>>>  iiii >>>>  admin/billing/usagesubsidy/<path:object_id>/history/
 iiii xxoo  iiii xxoo  admin/billing/usagesubsidy/<path:object_id>/delete/
 iiii oooo  iiii xxoo  admin/billing/usagesubsidy/<path:object_id>/change/
 iiii >>>>  iiii >>>>  admin/billing/usagesubsidy/<path:object_id>/
+iiii oooo  iiii oooo  admin/billing/attributionrule/try/<slug:key>/
 iiii mmmm  iiii >>>>  admin/billing/attributionrule/export/
 iiii xooo  iiii xooo  admin/billing/attributionrule/load/
 iiii oooo  iiii oooo  admin/billing/attributionrule/
@@ -797,6 +798,8 @@ def address_of(route: str, root: User) -> str:
         f"{RateSchedule.objects.earliest('pk').pk}/try/",
         "admin/billing/rateschedule/<int:number>/tried.<slug:form>": "admin/billing/rateschedule/"
         f"{RateSchedule.objects.earliest('pk').pk}/tried.csv",
+        # What is kept no longer is said.
+        "admin/billing/attributionrule/try/<slug:key>/": f"admin/billing/attributionrule/try/tried-{'0' * 32}/",
         "admin/billing/usagesubsidy/try/<slug:key>/": f"admin/billing/usagesubsidy/try/{a_trial()}/",
         "admin/billing/usagesubsidy/try/<slug:key>/tried.<slug:form>": "admin/billing/usagesubsidy/try/"
         f"{a_trial()}/tried.csv",

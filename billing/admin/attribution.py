@@ -12,7 +12,7 @@ from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import reverse
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
@@ -22,14 +22,15 @@ from ..errors import BillingError
 from ..models import AttributionRule, BillingPeriod, Charge, CloudAccount, Job, MonthTotal, Source
 from ..models.attribution import PATTERNS
 from ..review import deciding, learning, reattribution
+from ..review.reapplied import Reapplied
 from ..setup import registers
 from ..texts import long_span, number_in
 from ..usage import trying
 from .audited import BillingAdmin, actor_of
 from .formatting import badge
-from .links import change_url
+from .links import change_url, list_url
 from .lists import RegisterAdmin
-from .rates.trying import shown
+from .rates.trying import tried_or_job
 from .seen import SeenForm, digest_of
 
 REAPPLY = "billing.review_charges"
@@ -98,8 +99,6 @@ def sharing_url(charge: Charge) -> str:
 
 
 LINES = "billing.view_payerline"
-# Charges of months that a rule is tried on while somebody waits.
-MOST_TRIED = 10_000
 
 
 class RuleForm(SeenForm):
@@ -198,11 +197,29 @@ class AttributionRuleAdmin(RegisterAdmin):
         foreseen = learning.foresee(rule, month=newest.charged_in if newest else None) if rule else None
         extra = {
             "foreseen": foreseen,
-            "tried": _tried(rule, foreseen or []) if rule and request.user.has_perm(LINES) else None,
+            **(_tried(request, rule, foreseen or []) if rule and request.user.has_perm(LINES) else {}),
             "made_of": corrected.count() if corrected is not None else 0,
             "preview_is_new": getattr(form, "preview_is_new", False),
         }
         return super().render_change_form(request, {**context, **extra}, *args, **kwargs)
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.try_view)
+        return [path("try/<slug:key>/", view, name="billing_attributionrule_try"), *super().get_urls()]
+
+    def try_view(self, request: HttpRequest, key: str) -> HttpResponse:
+        """Show what a rule that is filled in and not saved would charge; the worker tries it where months are large."""
+        if not self.has_view_permission(request) or not request.user.has_perm(LINES):
+            raise PermissionDenied
+        context: dict[str, Any] = {**self.admin_site.each_context(request), "opts": self.opts}
+        context |= {"original": "An attribution rule", "back": list_url(self.model), "by": "this attribution rule"}
+        try:
+            context |= tried_or_job(request, trying.trial_kept(key), is_wanted=True)
+        except BillingError as error:
+            context["refused"] = doors.for_page(error, request.user)
+        return TemplateResponse(
+            request, "admin/billing/rateschedule/try.html", {**context, "title": "Try an attribution rule"}
+        )
 
     @admin.display(description="rule", ordering="id")
     def rule(self, rule: AttributionRule) -> str:
@@ -227,19 +244,22 @@ class AttributionRuleAdmin(RegisterAdmin):
         return badge("over tags", "warn") if rule.overrides_tags else badge("active", "good")
 
 
-def _tried(rule: AttributionRule, foreseen: "Sequence[learning.Foreseen]") -> dict[str, Any] | None:
+def _tried(request: HttpRequest, rule: AttributionRule, foreseen: "Sequence[learning.Foreseen]") -> dict[str, Any]:
     """Return what the months that a rule would decide something of would be charged by it, and the journal have.
 
-    None where it would change nothing, or where they are too large to try while somebody waits.
+    Where they are too large to try while somebody waits, it is the address of the page that has the worker try it.
     """
-    months = [each.period for each in foreseen if each.changed and not each.is_too_large]
-    if not months or Charge.objects.filter(charged_in__in=months)[: MOST_TRIED + 1].count() > MOST_TRIED:
-        return None
+    months = [each.period.month for each in foreseen if each.changed or each.is_too_large]
+    if not months:
+        return {}
     try:
-        return shown(trying.try_rule(rule=rule, months=[each.month for each in months]))
+        asked = trying.of_rule(rule=rule, months=months)
+        if trying.is_large(asked) and trying.kept(asked) is None:
+            return {"try_url": reverse("admin:billing_attributionrule_try", args=[trying.keep_arguments(asked)])}
+        return tried_or_job(request, asked, is_wanted=True)
     except BillingError:
         # What is wrong with the months is told where they are charged.
-        return None
+        return {}
 
 
 def _corrected(request: HttpRequest) -> "list[QuerySet[Charge]]":
@@ -307,6 +327,18 @@ def is_large(period: BillingPeriod, source: Source | None) -> bool:
     return of_source[: jobs.LARGE + 1].count() > jobs.LARGE
 
 
+def _money_of(request: HttpRequest, period: BillingPeriod, shown: Reapplied | None) -> dict[str, Any]:
+    """Return what each PI would be charged, and the journal would have, after re-applying as a preview shows it."""
+    if shown is None or shown.is_idle or not request.user.has_perm(LINES):
+        return {}
+    source = Source.objects.filter(name=shown.source).first() if shown.source else None
+    try:
+        return tried_or_job(request, trying.of_reapplied(period=period, source=source), is_wanted=True)
+    except BillingError:
+        # What is wrong with the month is told where it is charged.
+        return {}
+
+
 def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeriod) -> HttpResponse:
     """Show what re-applying tags, rules and defaults to a month would do; do that once it is confirmed."""
     if not request.user.has_perm(REAPPLY):
@@ -351,6 +383,7 @@ def reapply_view(screen: BillingAdmin, request: HttpRequest, period: BillingPeri
         "shown": shown,
         "source": source,
         "sources": sources if len(sources) > 1 else (),
+        **_money_of(request, period, shown),
         # Without a preview the worker is asked for one.
         "form": ReapplyForm(initial={"source": source, "expected": shown.digest if shown else ""}),
         "media": screen.media,

@@ -15,7 +15,7 @@ from ..models import Project
 from ..texts import iso_month, long_month
 from ..usage import trying
 from .links import change_url
-from .rates.trying import shown
+from .rates.trying import tried_or_job
 from .splits import shares_in
 from .tried_links import ON
 
@@ -60,7 +60,10 @@ class TryingSplitsMixin(admin.ModelAdmin):
         return super().render_change_form(request, context, *args, **options)
 
     def try_split_view(self, request: HttpRequest, number: int) -> HttpResponse:
-        """Show who would pay for the charges of a project if fund/orgs shared them as the form says."""
+        """Show who would pay for the charges of a project if fund/orgs shared them as the form says.
+
+        The worker tries it where the months are large.
+        """
         project = Project.objects.select_related("pi__customer", "customer").filter(pk=number).first()
         if not self.has_view_permission(request, project) or not request.user.has_perm(LINES):
             raise PermissionDenied
@@ -71,11 +74,10 @@ class TryingSplitsMixin(admin.ModelAdmin):
         if form.is_bound and form.is_valid():
             months = [trying.month_named(each) for each in form.cleaned_data[ON]]
             try:
-                found = trying.try_split(project=project, shares=form.cleaned_data["shares"], months=months)
+                asked = trying.of_split(project=project, shares=form.cleaned_data["shares"], months=months)
+                context |= tried_or_job(request, asked, is_wanted=True)
             except BillingError as error:
                 context["refused"] = doors.for_page(error, request.user)
-            else:
-                context["tried"] = shown(found)
         context |= {
             **self.admin_site.each_context(request),
             "title": f"Try a split of {project.code}",

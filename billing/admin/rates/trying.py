@@ -19,7 +19,7 @@ from ...models import Job, PayerLine, RateSchedule
 from ...sheets import FORMATS
 from ...texts import long_month
 from ...usage import trying
-from ...usage.trying import Asked, MonthTried, Owed, Subject, Tried
+from ...usage.trying import MonthTried, Owed, Subject, Trial, Tried
 from ...usage.trying.words import REDUCING, notes_of, steps_of
 from ..audited import actor_of
 from ..links import change_url
@@ -112,7 +112,7 @@ def months_tried(request: HttpRequest, subject: Subject, files: str, key: int | 
     }
 
 
-def tried_or_job(request: HttpRequest, asked: Asked, *, is_wanted: bool) -> dict[str, Any]:
+def tried_or_job(request: HttpRequest, asked: Trial, *, is_wanted: bool) -> dict[str, Any]:
     """Return what is known of a trial, or what the worker says of it: it tries what is large."""
     found, job = trying.kept(asked), None
     if found is None and is_wanted:

@@ -40,8 +40,15 @@ def try_rule(*, rule: AttributionRule, months: Iterable[datetime.date] = (), pro
 
     Without `months` it is tried on the last three that have charges of its source. Raises NoMonths and NotTried.
     """
-    found = [each for period in _chosen(rule, list(months)) for each in _tried(rule, period, progress)]
+    found = [each for period in chosen_for_rule(rule, list(months)) for each in _tried(rule, period, progress)]
     return Tried(f"The attribution rule {rule.pk or '(new)'}", Policy.objects.current().currency, tuple(found))
+
+
+def try_reapplied(*, period: BillingPeriod, source: Source | None = None, progress: Progress = unwatched) -> Tried:
+    """Return what a month would be charged after re-applying tags, rules and defaults to it; nothing is stored."""
+    moved = {each.charge: each for each in Comparison(period, source, progress).changes}
+    found = [_of_source(each, period, alike) for each, alike in _by_source(moved, period).items()]
+    return Tried(f"Re-applying rules to {long_month(period.month)}", Policy.objects.current().currency, tuple(found))
 
 
 def months_of_rule(rule: AttributionRule) -> list[BillingPeriod]:
@@ -53,7 +60,8 @@ def months_of_rule(rule: AttributionRule) -> list[BillingPeriod]:
     return list(periods.order_by("-month")[:OFFERED])
 
 
-def _chosen(rule: AttributionRule, months: list[datetime.date]) -> list[BillingPeriod]:
+def chosen_for_rule(rule: AttributionRule, months: list[datetime.date]) -> list[BillingPeriod]:
+    """Return the months to try a rule on: those given, else the last three. Raises NoMonths and NotTried."""
     found = months_of_rule(rule)
     if not found:
         raise NoMonths("There is no month to try the rule on: its source has no charges yet.")

@@ -13,6 +13,7 @@ from ... import charging
 from ...errors import BillingError
 from ...models import BillingPeriod, Charge, Policy, Project, Source
 from ...models.periods import parse_month
+from ...progress import Progress, unwatched
 from ...texts import long_month
 from .asking import OFFERED, TRIED, NoMonths, NotTried
 from .months import lines_compared
@@ -33,7 +34,13 @@ def months_of_project(project: Project) -> list[BillingPeriod]:
     return list(BillingPeriod.objects.filter(pk__in=charged.values("period")).order_by("-month")[:OFFERED])
 
 
-def try_split(*, project: Project, shares: Mapping[str, Decimal], months: Iterable[datetime.date] = ()) -> Tried:
+def try_split(
+    *,
+    project: Project,
+    shares: Mapping[str, Decimal],
+    months: Iterable[datetime.date] = (),
+    progress: Progress = unwatched,
+) -> Tried:
     """Return what months would be charged if these shares, in percent by fund/org, paid for all of a project's charges.
 
     Without `months` it is tried on the last three that have charges of it. What a decision assigned stays as it was
@@ -47,11 +54,11 @@ def try_split(*, project: Project, shares: Mapping[str, Decimal], months: Iterab
     if customer:
         raise NotSplit(f"{customer} pays this project by invoice: no fund/orgs share it.")
     said = ", ".join(f"{fund_org} {percent.normalize():f}%" for fund_org, percent in sorted(shares.items()))
-    found = [
-        _tried(project, shares, source, period)
-        for period in _chosen(project, list(months))
-        for source in Source.objects.filter(pk__in=_charges(project, period).values("source")).order_by("name")
-    ]
+    found, periods = [], chosen_for_split(project, list(months))
+    for number, period in enumerate(periods):
+        progress(number, len(periods), f"Trying {long_month(period.month)}")
+        sources = Source.objects.filter(pk__in=_charges(project, period).values("source")).order_by("name")
+        found += [_tried(project, shares, source, period) for source in sources]
     return Tried(f"A split of {project.code} ({said})", Policy.objects.current().currency, tuple(found))
 
 
@@ -63,7 +70,8 @@ def month_named(text: str) -> datetime.date:
         raise NotTried(str(error)) from error
 
 
-def _chosen(project: Project, months: Sequence[datetime.date]) -> list[BillingPeriod]:
+def chosen_for_split(project: Project, months: Sequence[datetime.date]) -> list[BillingPeriod]:
+    """Return the months to try a split on: those given, else the last three. Raises NoMonths and NotTried."""
     found = months_of_project(project)
     if not found:
         raise NoMonths(f"There is no month to try a split on: {project.code} has no charges yet.")

@@ -64,10 +64,15 @@ def remember(subject: Subject) -> str:
 
 def recalled(key: str) -> Subject:
     """Return what was kept under a key. Raises NothingToTry where it is kept no longer."""
+    return subject_in(arguments_kept(key))
+
+
+def arguments_kept(key: str) -> Mapping[str, Any]:
+    """Return what was kept under a key, as it says it. Raises NothingToTry where it is kept no longer."""
     said = caches["months"].get(f"to-try-{key}")
     if said is None:
         raise NothingToTry("What was to be tried is not kept any more. Fill in the form again, and try it from there.")
-    return subject_in(said)
+    return dict(said)
 
 
 def digest_of_data(data: Any) -> str:

@@ -4,11 +4,14 @@ import datetime
 from decimal import Decimal
 
 import pytest
+from django.core.cache import caches
 from django.core.management import CommandError
 from django.urls import reverse
 
 from billing import charging
-from billing.models import AttributionRule, BillingPeriod, Charge, PayerLine, Project, Source
+from billing.admin.tried_links import try_url
+from billing.background import jobs as jobs_of_worker
+from billing.models import AttributionRule, BillingPeriod, Charge, Job, PayerLine, Project, Source
 from billing.review import reattribution
 from billing.usage import trying
 from tests.build import NOW, SOMEBODY, a_pi, a_policy, a_project, a_source, a_split, shut
@@ -122,3 +125,65 @@ def test_the_form_of_a_rule_says_what_the_journal_would_have(client, cast, janua
     for said in ("In the journal", "GEO-003", "70.02"):
         assert said in page, said
     assert not AttributionRule.objects.exists()
+
+
+def test_the_worker_tries_a_rule_on_large_months(client, cast, january, monkeypatch):
+    monkeypatch.setattr("billing.usage.trying.charged.MOST_TRIED", 0)
+    monkeypatch.setattr("billing.background.heartbeat.is_worker_alive", lambda *_: True)
+    client.force_login(cast.finance)
+    bob = a_pi("bob@u.edu")
+    given = {
+        **{"source": Source.objects.get(name="aws").pk, "service": "S3", "pi": bob.pk, "project": climate().pk},
+        **{"overrides_tags": "on", "is_active": "on", "priority": "100", "seen": "", "valid_from": "2025-01-01"},
+    }
+    page = client.post(reverse("admin:billing_attributionrule_add"), given)
+    assert "Have the worker try it" in page.content.decode()
+    assert "In the journal" not in page.content.decode()
+    url = page.context["try_url"]
+    assert "The worker is trying it" in client.get(url).content.decode()
+    job = Job.objects.get(kind=Job.Kind.TRY)
+    jobs_of_worker.run(job.pk)
+    page = client.get(url).content.decode()
+    for said in ("In the journal", "GEO-003", "70.02"):
+        assert said in page, said
+    assert not AttributionRule.objects.exists()
+    # Its job leads there, also once the cache forgot what was asked.
+    caches["months"].clear()
+    (link,) = {try_url(job.arguments)}
+    assert link == url
+    page = client.get(reverse("admin:billing_job_change", args=[job.pk])).content.decode()
+    assert "one that is not saved" in page
+
+
+def test_reapplying_is_previewed_with_what_pis_would_pay_and_the_journal(client, cast, january):
+    client.force_login(cast.reviewer)
+    rule = a_rule(pi=a_pi("bob@u.edu"))
+    rule.save()
+    url = reverse("admin:billing_billingperiod_reapply", args=[january.pk])
+    before = stored()
+    page = " ".join(client.get(url).content.decode().split())
+    for said in ("What each PI would pay", "In the journal", "GEO-003", "70.02"):
+        assert said in page, said
+    assert stored() == before
+    found = trying.try_reapplied(period=january)
+    assert (found.charged.now, found.charged.then) == (Decimal("50.00"), Decimal("70.02"))
+    # It is what re-applying makes.
+    reattribution.reapply(period=january, actor=SOMEBODY, now=NOW)
+    charging.make_payer_lines(period=january, actor=SOMEBODY, now=NOW)
+    assert foreseen(found) == by_payer(PayerLine.objects.filter(service_name="S3").select_related("pi"))
+    # Nothing is left to preview then.
+    assert "What each PI would pay" not in client.get(url).content.decode()
+
+
+def test_the_worker_tries_reapplying_to_a_large_month(client, cast, january, monkeypatch):
+    monkeypatch.setattr("billing.usage.trying.charged.MOST_TRIED", 0)
+    monkeypatch.setattr("billing.background.heartbeat.is_worker_alive", lambda *_: True)
+    client.force_login(cast.finance)
+    a_rule(pi=a_pi("bob@u.edu")).save()
+    url = reverse("admin:billing_billingperiod_reapply", args=[january.pk])
+    assert "The worker works out what each PI would be charged" in client.get(url).content.decode()
+    job = Job.objects.get(kind=Job.Kind.TRY)
+    jobs_of_worker.run(job.pk)
+    assert "In the journal" in client.get(try_url(job.arguments)).content.decode()
+    page = client.get(reverse("admin:billing_job_change", args=[job.pk])).content.decode()
+    assert "every source" in page

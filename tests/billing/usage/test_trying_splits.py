@@ -10,7 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import charging
-from billing.models import BillingPeriod, Charge, PayerLine, PayerSplit, Project
+from billing.admin.tried_links import try_url
+from billing.background import jobs as jobs_of_worker
+from billing.models import BillingPeriod, Charge, Job, PayerLine, PayerSplit, Project
 from billing.usage import trying
 from tests.build import NOW, SOMEBODY, a_charge, a_customer, a_period, a_pi, a_policy, a_project, a_split, shut
 from tests.stories.stage import command
@@ -139,6 +141,27 @@ def test_the_page_of_a_project_tries_a_split(client, cast, genomics):
     assert "not to 100" in text_of(client.get(url, {"shares": "BIO-001 60"}))
     assert stored() == before
     assert not PayerSplit.objects.exists()
+
+
+def test_the_worker_tries_a_split_of_large_months_and_its_job_leads_to_the_result(client, cast, genomics, monkeypatch):
+    charged(genomics, "100")
+    client.force_login(cast.finance)
+    monkeypatch.setattr("billing.usage.trying.charged.MOST_TRIED", 0)
+    monkeypatch.setattr("billing.background.heartbeat.is_worker_alive", lambda *_: True)
+    url = reverse("admin:billing_project_try_split", args=[genomics.pk])
+    asked = {"shares": "BIO-001 60\nCHEM-9 40", "on": "2025-01"}
+    page = text_of(client.get(url, asked))
+    assert "The worker is trying the split" in page
+    assert "What each PI would pay" not in page
+    job = Job.objects.get(kind=Job.Kind.TRY)
+    # Asked once more, it is the same job.
+    client.get(url, asked)
+    assert Job.objects.filter(kind=Job.Kind.TRY).count() == 1
+    jobs_of_worker.run(job.pk)
+    page = text_of(client.get(reverse("admin:billing_job_change", args=[job.pk])))
+    for said in ("genomics: BIO-001 60%, CHEM-9 40%", "January 2025", "See what it would charge"):
+        assert said in page, said
+    assert "60.00" in text_of(client.get(try_url(job.arguments)))
 
 
 @pytest.mark.parametrize("who", ["pi", "delegate", "stranger"])
