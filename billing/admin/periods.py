@@ -344,6 +344,8 @@ class BillingPeriodAdmin(FrozenAdmin):
             permission="billing.close_period",
             run=recount,
             offered=lambda period: period.takes_changes,
+            # The reconciliation leads here where it found them wrong.
+            is_in_head=False,
             question=lambda period: (
                 f"Lists and the dashboard show totals of {period} that each change of a charge keeps up to date. "
                 "Where its reconciliation says that they are wrong, this adds up the charges again."

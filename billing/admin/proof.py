@@ -74,6 +74,7 @@ def proof_view(model_admin: admin.ModelAdmin, request: HttpRequest, period: Bill
         "groups": _groups(proven, request.user) if proven else [],
         "may_enter": request.user.has_perm("billing.add_invoicetotal")
         and period.status != BillingPeriod.Status.FINALIZED,
+        "may_recount": period.takes_changes and request.user.has_perm("billing.close_period"),
         "enter_url": f"{reverse('admin:billing_invoicetotal_add')}?period={period.pk}",
     }
     return TemplateResponse(request, "admin/billing/billingperiod/proof.html", context)

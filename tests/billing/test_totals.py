@@ -465,3 +465,19 @@ def test_the_same_recount_through_the_command_and_the_page(client, cast):
         count_again()
         totals.require_kept()
     assert AuditEvent.objects.filter(action="period.recounted").count() == 2
+
+
+def test_counting_again_is_offered_where_the_reconciliation_found_the_totals_wrong(client, cast):
+    charge = build.a_charge()
+    client.force_login(cast.finance)
+    recount = reverse("admin:billing_billingperiod_recount", args=[charge.charged_in_id])
+    month = reverse("admin:billing_billingperiod_change", args=[charge.charged_in_id])
+    proof = reverse("admin:billing_billingperiod_proof", args=[charge.charged_in_id])
+    assert recount not in client.get(month).content.decode()
+    assert recount not in client.get(proof).content.decode()
+    MonthTotal.objects.update(charges=5)
+    assert recount in client.get(proof).content.decode()
+    client.force_login(cast.viewer)
+    assert recount not in client.get(proof).content.decode()
+    client.force_login(cast.finance)
+    client.post(recount)
