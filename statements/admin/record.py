@@ -86,7 +86,7 @@ def buttons(request: HttpRequest, statement: Statement) -> list[dict[str, Any]]:
     found = [{"label": "Open PDF", "url": reverse("admin:statements_statement_pdf", args=[statement.pk])}]
     if statement.charges_sha256:
         found.append(
-            {"label": issuing.CHARGES, "url": reverse("admin:statements_statement_charges", args=[statement.pk])}
+            {"label": "Charges (CSV)", "url": reverse("admin:statements_statement_charges", args=[statement.pk])}
         )
     if url := _sending_url(request, statement):
         is_next = statement.state != State.PORTAL and statement.pk not in _outdated(request, statement)
