@@ -32,4 +32,4 @@ class OpenChargebackAdminConfig(AdminConfig):
         from billing.admin import formatting
 
         # Django's lists and read-only forms all ask this function, and take no other: its own "no" is a red cross.
-        admin_list._boolean_icon = formatting.yes_or_no  # type: ignore[assignment] # noqa: SLF001
+        admin_list._boolean_icon = formatting.yes_or_no  # type: ignore[attr-defined] # noqa: SLF001

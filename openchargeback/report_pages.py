@@ -133,7 +133,7 @@ class Page:
     chips: list[tuple[str, str, str]] = field(default_factory=list)
     files: list[Link] = field(default_factory=list)
     rows: list[Shown] = field(default_factory=list)
-    total: tuple[tuple[object, str], ...] = ()
+    total: tuple[tuple[str, object, str], ...] = ()
     chart: Chart | None = None
     charted: Trend | None = None
     kept: list[tuple[str, str]] = field(default_factory=list)

@@ -27,7 +27,7 @@ class Command(BillingCommand):
     # The demo goes on by itself, and names what is next when it is done.
     stealth_options = ("names_next",)
 
-    def run(self, *, names_next: bool = True, **options: object) -> None:
+    def run(self, **options: object) -> None:
         schema.lacking()  # refuses tables of another version, before anything is changed
         executor = MigrationExecutor(connection)
         pending = executor.migration_plan(executor.loader.graph.leaf_nodes())
@@ -65,7 +65,7 @@ class Command(BillingCommand):
                     f"e-mail domains: `{doors.as_command(NextStep('own_domains'))}`, or Policy in the admin."
                 ]
             ),
-            *([f"Next: {', '.join(steps)}."] if names_next and (steps := next_steps()) else []),
+            *([f"Next: {', '.join(steps)}."] if options.get("names_next", True) and (steps := next_steps()) else []),
         ]
         self.report(
             {
