@@ -12,6 +12,7 @@ from billing.models import AttributionRule, Charge, CloudAccount
 from journals import posting
 from journals.models import Journal
 from statements import issuing
+from statements.models import Email
 from tests import build
 
 from .pages import cut, session
@@ -240,6 +241,35 @@ def test_names_in_any_script_are_no_boxes_on_a_device_without_their_letters(brow
             boxes = browser.execute_async_script(BOXES, element, "".join(NAMES.values()))
             found += [f"{page} {element}: {boxes}"] if boxes else []
     assert not found, "\n".join(found)
+
+
+WIDTHS = """
+const name = arguments[0], done = arguments[1], range = document.createRange(), found = [];
+document.fonts.ready.then(() => setTimeout(() => {
+  const texts = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const at = texts.currentNode.data.indexOf(name);
+    if (at < 0) continue;
+    range.setStart(texts.currentNode, at);
+    range.setEnd(texts.currentNode, at + name.length);
+    found.push(range.getBoundingClientRect().width / parseFloat(getComputedStyle(texts.currentNode.parentElement).fontSize));
+  }
+  done(found.filter(Boolean));
+}, 100));
+"""
+
+
+def test_a_name_that_a_font_came_for_stays_no_boxes(browser, live_server):
+    """Each Chinese letter is as wide as it is high; the box of a device without it is narrower."""
+    cast = build.the_cast()
+    lin = build.a_pi("lin@u.edu", name="林晓雯")
+    Email.objects.create(period=build.a_period(), pi=lin, recipient="lin@u.edu", subject="January", created_at=build.NOW)
+    session(browser, live_server, cast.admin)
+    browser.execute_cdp_cmd("Network.clearBrowserCache", {})
+    for _ in range(2):
+        browser.get(live_server.url + reverse("admin:statements_email_changelist"))
+        found = browser.execute_async_script(WIDTHS, "林晓雯")
+        assert {round(each, 2) for each in found} == {3.0}
 
 
 def test_the_table_of_a_worklist_begins_within_the_first_220_pixels(browser, live_server, monkeypatch):
