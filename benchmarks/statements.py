@@ -1,11 +1,13 @@
-"""How fast statements are drawn, against a floor: the same rows as bare text on a canvas.
+"""How fast statements are drawn, beside the same rows by plain platypus and, as a floor, as bare text on a canvas.
 
-    python benchmarks/statements.py [--statements 200] [--rows 40] [--json]
+    python benchmarks/statements.py [--statements 200] [--rows 40] [--logo svg|png] [--charges 200] [--json]
 
-Both are measured on one core in the same run, so the ratio means the same on any machine.
+All are measured on one core in the same run, so the ratio means the same on any machine. Each statement
+has a charges.csv of so many rows attached, written before the clock runs: it is frozen when a statement is issued.
 """
 
 import argparse
+import csv
 import datetime
 import io
 import json
@@ -17,16 +19,70 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from PIL import Image
 from reportlab.lib.pagesizes import LETTER
+from reportlab.lib.styles import getSampleStyleSheet
 from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import Paragraph, SimpleDocTemplate, Table, TableStyle
 
-from statements.document import Figures, Line, MonthOfHistory, Notice, Resource, Section, StatementDocument, money
+from statements.archival import Attachment
+from statements.document import (
+    CHARGES,
+    Figures,
+    Line,
+    MonthOfHistory,
+    Notice,
+    Resource,
+    Section,
+    StatementDocument,
+    money,
+)
 from statements.drawing import draw
 
 SERVICES = ("Amazon EC2", "Amazon S3", "Cluster hours", "GPU hours", "Research storage")
 
 
-def a_statement(number: int, rows: int) -> StatementDocument:
+# As logos are kept: an SVG of plain paths, or a small PNG in red, green and blue.
+SVG = (
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 40">'
+    + "".join(
+        f'<path d="M{x} 2c6 0 9 4 9 9s-4 9-9 9z" fill="#0d{x % 90 + 10}4f" stroke="#111" stroke-width="0.5"/>'
+        for x in range(0, 110, 3)
+    )
+    + "</svg>"
+)
+
+
+def a_logo(kind: str) -> bytes:
+    if kind != "png":
+        return SVG.encode() if kind == "svg" else b""
+    picture = Image.new("RGB", (480, 160))
+    picture.putdata([(x // 8 * 4, y * 255 // 160, (x // 16 * y // 16) % 251) for y in range(160) for x in range(480)])
+    kept = io.BytesIO()
+    picture.save(kept, "PNG")
+    return kept.getvalue()
+
+
+def its_charges(number: int, rows: int) -> list[Attachment]:
+    """Return charges.csv with so many rows, as long as real ones are."""
+    if not rows:
+        return []
+    text = io.StringIO()
+    writer = csv.writer(text)
+    for each in range(rows):
+        cents = Decimal((number * 31 + each * 7) % 90_000 + 100) / 100
+        writer.writerow(
+            (
+                *(f"2025-01-{number:04d}-1", each % 5 + 1, number * 1000 + each),
+                *(f"2025-01-{each % 28 + 1:02d}T00:00:00+00:00", f"2025-01-{each % 28 + 2:02d}T00:00:00+00:00"),
+                *("Amazon Web Services", "AWS", SERVICES[each % 5], f"i-0{number:06x}{each:04x}", f"node-{each}"),
+                *("gpu-g5.4xlarge", f"{each * 0.37:.2f}", "Hours", cents * 2, cents, cents, "USD", "BIO-001", "100%"),
+            )
+        )
+    return [Attachment(CHARGES, text.getvalue().encode(), "text/csv", "The charges behind this statement")]
+
+
+def a_statement(number: int, rows: int, logo: bytes = b"") -> StatementDocument:
     """Return a usual statement: five services with resources, about `rows` lines in all, and a year's history."""
     lines = []
     for at, service in enumerate(SERVICES):
@@ -64,7 +120,32 @@ def a_statement(number: int, rows: int) -> StatementDocument:
         history=(*earlier, MonthOfHistory(january, section.figures)),
         notices=(Notice("Fund/org BIO-001 ends in 60 days, on Apr 4, 2025.", is_urgent=False),),
         portal_url=f"https://billing.example.edu/statements/2025-01-{number:04d}-1/",
+        logo=logo,
     )
+
+
+def rows_of(document: StatementDocument) -> list[tuple[str, ...]]:
+    """Return what both references write: a name and four amounts for each line and resource."""
+    return [
+        (name, *(money(each, document.currency) for each in (of.list_cost, of.discount, of.subsidy, of.charged)))
+        for section in document.sections
+        for line in section.lines
+        for name, of in ((line.service, line.figures), *((each.name, each.figures) for each in line.resources))
+    ]
+
+
+def plain_platypus(document: StatementDocument) -> bytes:
+    """Return the same page as platypus sets it: a title, a paragraph and a table; no chart, structure or own fonts."""
+    out = io.BytesIO()
+    styles = getSampleStyleSheet()
+    heads = ("Service and resource", "List price", "Discount", "Subsidy", "Charged")
+    table = Table([heads, *rows_of(document)], repeatRows=1)
+    table.setStyle(TableStyle([("ALIGN", (1, 0), (-1, -1), "RIGHT"), ("LINEBELOW", (0, 0), (-1, 0), 1, "black")]))
+    title = Paragraph(f"Statement {document.number}", styles["Title"])
+    SimpleDocTemplate(out, pagesize=LETTER, pageCompression=1, invariant=1).build(
+        [title, Paragraph(f"{document.pi_name}, {document.project_name}", styles["Normal"]), table]
+    )
+    return out.getvalue()
 
 
 def bare_text(document: StatementDocument) -> bytes:
@@ -72,18 +153,14 @@ def bare_text(document: StatementDocument) -> bytes:
     out = io.BytesIO()
     canvas = Canvas(out, pagesize=LETTER, pageCompression=1, invariant=1)
     y = 740
-    for section in document.sections:
-        for line in section.lines:
-            rows = [(line.service, line.figures), *((each.name, each.figures) for each in line.resources)]
-            for name, figures in rows:
-                canvas.drawString(50, y, name)
-                amounts = (figures.list_cost, figures.discount, figures.subsidy, figures.charged)
-                for column, amount in enumerate(amounts):
-                    canvas.drawRightString(340 + column * 70, y, money(amount, document.currency))
-                y -= 14
-                if y < 60:
-                    canvas.showPage()
-                    y = 740
+    for name, *amounts in rows_of(document):
+        canvas.drawString(50, y, name)
+        for column, amount in enumerate(amounts):
+            canvas.drawRightString(340 + column * 70, y, amount)
+        y -= 14
+        if y < 60:
+            canvas.showPage()
+            y = 740
     canvas.save()
     return out.getvalue()
 
@@ -100,16 +177,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--statements", type=int, default=200)
     parser.add_argument("--rows", type=int, default=40)
+    parser.add_argument("--logo", choices=("none", "svg", "png"), default="none")
+    parser.add_argument("--charges", type=int, default=200, help="rows of the charges.csv of each; 0: none is attached")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    documents = [a_statement(number, options.rows) for number in range(1, options.statements + 1)]
+    logo = a_logo(options.logo)
+    documents = [a_statement(number, options.rows, logo) for number in range(1, options.statements + 1)]
+    files = {
+        document.number: its_charges(number, options.charges) for number, document in enumerate(documents, start=1)
+    }
     floor, floor_size = measured(bare_text, documents)
-    speed, size = measured(draw, documents)
+    platypus, platypus_size = measured(plain_platypus, documents)
+    speed, size = measured(lambda document: draw(document, files[document.number]), documents)
     result = {
         "statements": len(documents),
         "rows": options.rows,
+        "logo": options.logo,
+        "charges": options.charges,
         "per_second": round(speed, 1),
         "bytes": round(size),
+        "platypus_per_second": round(platypus, 1),
+        "platypus_bytes": round(platypus_size),
         "floor_per_second": round(floor, 1),
         "floor_bytes": round(floor_size),
         "ratio_to_floor": round(speed / floor, 3),
@@ -119,10 +207,14 @@ def main() -> None:
     if options.json:
         print(json.dumps(result))
         return
-    print(f"{len(documents)} statements of {options.rows} rows, on one core:")
-    print(f"  drawn       {speed:8.1f} a second, {size:8,.0f} bytes each (target 100 a second)")
-    print(f"  bare text   {floor:8.1f} a second, {floor_size:8,.0f} bytes each")
-    print(f"  ratio       {speed / floor:8.3f}")
+    logo_told = "no logo" if options.logo == "none" else f"a logo ({options.logo.upper()})"
+    print(
+        f"{len(documents)} statements of {options.rows} rows, with {options.charges} charges attached and {logo_told}:"
+    )
+    print(f"  drawn           {speed:8.1f} a second, {size:8,.0f} bytes each (target 100 a second)")
+    print(f"  plain platypus  {platypus:8.1f} a second, {platypus_size:8,.0f} bytes each")
+    print(f"  bare text       {floor:8.1f} a second, {floor_size:8,.0f} bytes each")
+    print(f"  ratio           {speed / floor:8.3f}")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from ..changes import Change, Changes
 from ..lettering import isolated
 from .before_after import TOTAL_HEIGHT, BeforeAfterTable, Column, Row
+from .fitting import signed
 from .paper import Paper
 from .styles import BODY, CELL, CELL_STRONG, FINE, HEADING, LEFT, SMALL
 
@@ -19,7 +20,7 @@ def set_changes(paper: Paper, changes: Changes) -> None:
     paper.need(46 + (rows[0].height + 22 if rows else 14))
     paper.write(LEFT, paper.y, f"What changed since {changes.since}", HEADING, role="H2")
     paper.y -= 15
-    paper.paragraph(f"{changes.summary}.", BODY)
+    paper.paragraph(signed(f"{changes.summary}."), BODY)
     for text in changes.renamed:
         paper.paragraph(isolated(text), SMALL)
     if changes.same_amounts:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from ..document import Line, Resource, Section, StatementDocument
 from ..lettering import isolated
 from .before_after import TOTAL_HEIGHT, BeforeAfterTable, Column, Row
-from .fitting import fitted
+from .fitting import fitted, signed
 from .paper import Paper
 from .styles import CELL, CELL_STRONG, FINE, HEADING, LEFT, RESOURCE, SMALL
 from .table import detail_of, largest, resource_texts, title_of
@@ -40,7 +40,7 @@ def set_corrections(paper: Paper, document: StatementDocument, *, has_charges: b
         amounts = (document.corrections_before, document.corrections_after, document.correction_figures.charged)
         table.total("Total of corrections", amounts)
     if note:
-        paper.paragraph(note, SMALL)
+        paper.paragraph(signed(note), SMALL)
     paper.y -= 20
 
 

@@ -11,7 +11,6 @@ from .changes import set_changes
 from .chart import set_history
 from .corrections import set_corrections
 from .fitting import fitted, wrapped
-from .letterhead import project_of
 from .paper import Paper
 from .styles import ACCENT, BODY, FINE, FUND, HEADING, LEFT, PAGE_SIZES, RIGHT, SMALL, TOP, Text
 from .table import TOTAL_HEIGHT, FiguresTable
@@ -159,6 +158,7 @@ class StatementSheet(Paper):
             for note in notes:
                 self.paragraph(note, SMALL)
                 self.y -= 3
+            self.y -= 8
         self._closing()
 
     def _closing(self) -> None:
@@ -179,7 +179,8 @@ class StatementSheet(Paper):
         self.y = TOP - 4
         self.write(LEFT, self.y, f"Statement {document.number}", Text(9, BOLD, ACCENT))
         pi = isolated(document.pi_name or document.pi_email)
-        who = fitted(f"{pi} · {project_of(document)}", SMALL, 330)
+        project = isolated(document.project_code or document.project)
+        who = fitted(f"{pi} · {project}", SMALL, 330)
         self.write(RIGHT, self.y, who, SMALL, align="right")
         self.y -= 8
         self.rule(self.y, color=ACCENT, thickness=1.0)

@@ -263,7 +263,9 @@ def test_a_name_that_a_font_came_for_stays_no_boxes(browser, live_server):
     """Each Chinese letter is as wide as it is high; the box of a device without it is narrower."""
     cast = build.the_cast()
     lin = build.a_pi("lin@u.edu", name="林晓雯")
-    Email.objects.create(period=build.a_period(), pi=lin, recipient="lin@u.edu", subject="January", created_at=build.NOW)
+    Email.objects.create(
+        period=build.a_period(), pi=lin, recipient="lin@u.edu", subject="January", created_at=build.NOW
+    )
     session(browser, live_server, cast.admin)
     browser.execute_cdp_cmd("Network.clearBrowserCache", {})
     for _ in range(2):

@@ -14,9 +14,11 @@ from statements.document import Figures, Resource, Section, money, percent
 from statements.drawing import draw, stand_ins
 from statements.drawing.fitting import fitted, wrapped
 from statements.drawing.letterhead import project_of
+from statements.drawing.paper import Paper
 from statements.drawing.statement import StatementSheet
 from statements.drawing.styles import BODY, RESOURCE
-from tests.statements.documents import a_document, a_line, figures
+from statements.lettering import MINUS
+from tests.statements.documents import HARD, a_document, a_line, figures
 
 
 def reader(document):
@@ -451,3 +453,19 @@ def test_no_address_pushes_the_figures_off_the_page():
         assert "PREPARED FOR" in first
         assert "Ada Lovelace" in first
         assert "Total charged" in first
+
+
+@pytest.mark.parametrize(("what", "sentence"), [("a revision", "Total charged:"), ("late change and refund", "Within")])
+def test_a_minus_in_a_sentence_is_that_of_the_tables(monkeypatch, what, sentence):
+    shown = []
+    show = Paper.show
+    monkeypatch.setattr(Paper, "show", lambda self, *at: (shown.append(at[2]), show(self, *at)))
+    draw(HARD[what])
+    (told,) = [text for text in shown if text.startswith(sentence) and MINUS in text]
+    assert "-" not in told
+
+
+def test_the_head_of_a_further_page_names_the_project_by_its_code():
+    _, second = reader(HARD["very long names"]).pages
+    assert "genomics" in second.extract_text()
+    assert "(genomics)" not in second.extract_text()
