@@ -87,7 +87,7 @@ def letter_of(message: Message, recipient: str) -> EmailMultiAlternatives:
     domain = settings.DEFAULT_FROM_EMAIL.rpartition("@")[2].strip("> ") or "localhost"
     return EmailMultiAlternatives(
         subject=subject_of(message)[:200],
-        body=text_of(message, f"{settings.SITE_URL}{address}"),
+        body=text_of(message, f"{settings.SITE_URL}{address}", policy),
         to=[ascii_address(recipient)],
         reply_to=[answers_to] if answers_to else None,
         headers={"Message-ID": f"<question-{question.pk}-{message.pk}@{domain}>", "Auto-Submitted": "auto-generated"},
@@ -107,18 +107,21 @@ def subject_of(message: Message) -> str:
     return f"A reply to your {noun} about {about}"
 
 
-def text_of(message: Message, address: str) -> str:
-    """Return the text of the e-mail; the thread itself is on the page."""
+def text_of(message: Message, address: str, policy: Policy) -> str:
+    """Return the text of the e-mail, signed where it goes to whoever asked; the thread itself is on the page."""
     question = message.question
     shown = message.text if len(message.text) <= SHOWN else f"{message.text[:SHOWN]}…"
     lines = [f"{message.written_by_name} wrote:", "", shown, ""]
     lines += [f"About: {one_line(question.about)}"]
     if question.period:
         lines += [f"Statement line: {question.line_text}, {question.period}"]
-    if message.is_from_staff and question.state == Question.State.ANSWERED:
+    is_over = message.is_from_staff and question.state == Question.State.ANSWERED
+    if is_over:
         lines += [f"Outcome: {question.get_outcome_display()}"]
     if not message.is_from_staff:
         lines += [f"Reason: {question.get_reason_display()}"]
         lines += [f"Proposed: {question.proposed_text}"] if question.proposed else []
         lines += [f"Answer due: {long_date(question.respond_by)}"]
-    return "\n".join([*lines, "", "Read and answer it here:", address, ""])
+    lines += ["", "Read it here:" if is_over else "Read and answer it here:", address]
+    lines += ["", *filter(None, (policy.institution, policy.department))] if message.is_from_staff else []
+    return "\n".join([*lines, ""])

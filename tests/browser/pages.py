@@ -42,6 +42,12 @@ for (const each of document.querySelectorAll(kinds)) {
 for (const each of document.querySelectorAll("td, tbody th, dd"))
   if (isSeen(each) && getComputedStyle(each).overflowX === "visible" && each.scrollWidth > each.clientWidth + 1)
     found.push(`over the next cell: ${said(each)}`);
+// What scrolls sideways, and nobody without a mouse gets there: neither it nor anything in it takes the keyboard.
+for (const each of document.querySelectorAll("div, section, pre, ul")) {
+  if (!isSeen(each) || !scrolls(each) || each.scrollWidth <= each.clientWidth + 1) continue;
+  if (each.tabIndex < 0 && ![...each.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")].some(isSeen))
+    found.push(`not scrolled by keyboard: ${said(each)}`);
+}
 // Words that a field shows until somebody types.
 const brush = document.createElement("canvas").getContext("2d");
 for (const each of document.querySelectorAll("[placeholder]")) {

@@ -320,15 +320,18 @@ def test_staff_are_mailed_what_is_asked_and_who_asked_the_answer(client, cast, s
     assert f"{settings.SITE_URL}/admin/billing/question/{question.pk}/change/" in first.body
     assert "We did not use <b>that</b> much." in first.body
     questions.reply(question=question, text="Which node?", actor=Actor.from_user(cast.reviewer), now=NOW)
+    assert run_jobs() == ["done"]
     questions.write(question=question, text="gpu-14", actor=Actor.from_user(cast.pi), now=NOW)
     questions.leave(question=question, text="It is right.", actor=Actor.from_user(cast.reviewer), now=NOW)
-    assert run_jobs() == ["done"] * 3
+    assert run_jobs() == ["done"] * 2
     _, reply, more, answer = outbox
     assert [each.to for each in (reply, more, answer)] == [["grace@u.edu"], ["questions@u.edu"], ["grace@u.edu"]]
     assert reply.reply_to == ["questions@u.edu"]
     assert "is answered" in answer.subject
     assert "Outcome: Stays as it is" in answer.body
-    assert f"{settings.SITE_URL}/questions/{question.pk}/" in answer.body
+    page = f"{settings.SITE_URL}/questions/{question.pk}/\n\nExample University\n"
+    assert f"\nRead and answer it here:\n{page}" in reply.body
+    assert f"\nRead it here:\n{page}" in answer.body
     assert AuditEvent.objects.filter(action="question.mailed").count() == 4
 
 
