@@ -5,6 +5,7 @@ from django.db import DatabaseError
 from django.template import Context
 from django.utils import timezone
 
+from billing import mail_test_mode
 from billing.models import Policy, User
 from billing.models.scopes import scope_of
 
@@ -18,6 +19,12 @@ def house() -> Policy:
         return Policy.objects.current()
     except DatabaseError:
         return Policy()
+
+
+@register.simple_tag
+def is_test_mode() -> bool:
+    """Tell whether e-mails go to a test address, so that the reader gets none."""
+    return bool(mail_test_mode.test_address())
 
 
 @register.simple_tag(takes_context=True)

@@ -45,7 +45,8 @@ for (const each of document.querySelectorAll("td, tbody th, dd"))
 // What scrolls sideways, and nobody without a mouse gets there: neither it nor anything in it takes the keyboard.
 for (const each of document.querySelectorAll("div, section, pre, ul")) {
   if (!isSeen(each) || !scrolls(each) || each.scrollWidth <= each.clientWidth + 1) continue;
-  if (each.tabIndex < 0 && ![...each.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]")].some(isSeen))
+  const stops = each.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex]");
+  if (each.tabIndex < 0 && ![...stops].some(isSeen))
     found.push(`not scrolled by keyboard: ${said(each)}`);
 }
 // Words that a field shows until somebody types.

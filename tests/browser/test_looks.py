@@ -252,7 +252,8 @@ document.fonts.ready.then(() => setTimeout(() => {
     if (at < 0) continue;
     range.setStart(texts.currentNode, at);
     range.setEnd(texts.currentNode, at + name.length);
-    found.push(range.getBoundingClientRect().width / parseFloat(getComputedStyle(texts.currentNode.parentElement).fontSize));
+    const size = parseFloat(getComputedStyle(texts.currentNode.parentElement).fontSize);
+    found.push(range.getBoundingClientRect().width / size);
   }
   done(found.filter(Boolean));
 }, 100));

@@ -10,6 +10,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pypdf import PdfReader
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.ui import WebDriverWait
@@ -68,7 +69,9 @@ def ten_pis(transactional_db):
 
 def says(browser, text):
     """Wait until the page says it; without script a click may return before the next page is there."""
-    WebDriverWait(browser, 10).until(lambda _: text in browser.find_element(By.TAG_NAME, "main").text, text)
+    # The page may go while its text is read.
+    waiting = WebDriverWait(browser, 10, ignored_exceptions=(StaleElementReferenceException, NoSuchElementException))
+    waiting.until(lambda _: text in browser.find_element(By.TAG_NAME, "main").text, text)
 
 
 def pages_of(statement):
@@ -95,6 +98,8 @@ def test_everything_fits_from_320_px_on_for_a_delegate_of_ten_pis(browser, live_
             for width in (1440, 390, 320):
                 widen(browser, width)
                 wrong += [f"{width} px: {each}" for each in cut(browser)]
+            broken = "return [...document.querySelectorAll('.number')].filter(each => each.getClientRects().length > 1)"
+            wrong += [f"320 px: over two lines: {each.text}" for each in browser.execute_script(broken)]
             if wrong := wrong + complaints(browser):
                 found[url] = wrong
     assert not found, "\n".join(f"{url}\n  " + "\n  ".join(wrong) for url, wrong in found.items())

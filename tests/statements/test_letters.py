@@ -89,7 +89,9 @@ def test_a_first_and_a_revised_statement_in_one_mail_are_told_apart():
     issue_and_send(LATER)
     message = mail.outbox[1]
     assert message.subject.startswith("Revised and new: ")
-    assert "\n\nYour 2 research computing statements for January 2025 are attached. 1 of them replaces one" in message.body
+    assert (
+        "\n\nYour 2 research computing statements for January 2025 are attached. 1 of them replaces one" in message.body
+    )
     assert "Total for January 2025: $130.00" in message.body
 
 

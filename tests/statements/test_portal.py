@@ -202,6 +202,15 @@ def test_a_void_statement_says_when_and_why_and_a_superseded_one_leads_to_its_su
     assert "In force is" in client.get(addresses(successor)[1]).content.decode()
 
 
+def test_whom_to_ask_is_a_link(client, cast):
+    build.a_policy(contact_name="Billing", contact_email="billing@u.edu")
+    build.a_charge()
+    issuing.generate(period=build.a_period(), actor=SOMEBODY, now=NOW)
+    client.force_login(cast.pi)
+    page = client.get(reverse("portal:statement", args=[Statement.objects.live().get().number])).content.decode()
+    assert 'Please write to <a href="mailto:billing@u.edu">billing@u.edu</a>' in page
+
+
 def test_the_page_and_the_pdf_show_the_same_figures(client, cast, statement):
     client.force_login(cast.pi)
     page = client.get(addresses(statement)[0]).content.decode()

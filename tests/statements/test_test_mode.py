@@ -100,9 +100,19 @@ def test_every_page_of_the_staff_says_so(server, issued, client, cast):
     assert "all of them go to test@u.edu" in client.get(reverse("admin:statements_statement_send")).content.decode()
 
 
+def test_every_page_of_the_portal_says_so_without_the_address(server, issued, client, cast):
+    client.force_login(cast.pi)
+    for page in ("portal:home", "portal:statements", "portal:questions", "portal:delegates"):
+        said = client.get(reverse(page)).content.decode()
+        assert "This site is in test mode" in said
+        assert "test@u.edu" not in said
+
+
 def test_without_test_mode_no_page_says_so(client, cast):
     client.force_login(cast.viewer)
     assert "Test mode" not in client.get(reverse("admin:index")).content.decode()
+    client.force_login(cast.pi)
+    assert "test mode" not in client.get(reverse("portal:home")).content.decode()
 
 
 def test_a_killed_run_of_test_mode_makes_no_statement_sent(server, issued, monkeypatch):
