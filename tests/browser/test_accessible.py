@@ -79,10 +79,12 @@ def test_what_is_wrong_with_a_page_is_found(browser, live_server):
             "cut.style = 'width: 40px; overflow: hidden; white-space: nowrap'; page.append(cut);"
             "const over = document.createElement('dd'); over.textContent = 'Much to read';"
             "over.style = 'width: 40px; white-space: nowrap'; page.append(over);"
+            "const scrolls = document.createElement('div'); scrolls.innerHTML = '<p>Much to read</p>';"
+            "scrolls.style = 'width: 60px; overflow-x: auto; white-space: nowrap'; page.append(scrolls);"
             "console.error('broken');"
         )
         found = faults_of(browser)
-    shown = ("390 px: the page is", "cut: button", "over the next cell: dd")
+    shown = ("390 px: the page is", "cut: button", "over the next cell: dd", "not scrolled by keyboard: div")
     for part in ("label: ", "color-contrast: #pale", *shown, "broken"):
         assert any(part in each for each in found), (part, found)
 
