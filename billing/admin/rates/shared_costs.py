@@ -13,7 +13,7 @@ from django.utils.safestring import SafeString
 from ...errors import BillingError
 from ...fiscal_years import label_of
 from ...models import Policy, SharedCost, SharedCostPart
-from ...money import rounded
+from ...money import ZERO, rounded
 from ...quantities import plain
 from ...usage import studies
 from ..audited import BillingAdmin
@@ -35,11 +35,12 @@ class PartFormSet(BaseInlineFormSet):
             raise ValidationError(problems)
 
 
-class PartInline(admin.TabularInline):
+class PartInline(admin.StackedInline):
     model = SharedCostPart
     formset = PartFormSet
     extra = 0
     min_num = 2
+    fields = (("feed", "rate", "share"),)
     verbose_name = "part"
     verbose_name_plural = "parts"
 
@@ -106,9 +107,9 @@ class SharedCostAdmin(BillingAdmin):
     @admin.display(description="amount")
     def whole(self, shared: SharedCost) -> str:
         currency = Policy.objects.current().currency
-        if shared.amount is None:
+        if shared.cost is not None:
             return f"depreciation of {rounded(shared.cost, currency)}"
-        return rounded(shared.amount, currency)
+        return rounded(shared.amount or ZERO, currency)
 
     @admin.display(description="shared by")
     def shared_by(self, shared: SharedCost) -> str:
@@ -129,27 +130,24 @@ class SharedCostAdmin(BillingAdmin):
         currency = Policy.objects.current().currency
         rows = format_html_join(
             "",
-            "<tr><th scope='row'>{}</th><td class='num'>{}</td><td class='num'>{}</td><td class='num'>{}</td>"
-            "<td>{}</td></tr>",
+            "<tr><th scope='row'>{}: {} {}</th><td class='num' data-label='Counts'>{}</td><td data-label='Study'>{}{}"
+            "</td></tr>",
             (
                 (
-                    str(each.part),
-                    plain(each.part.share),
+                    *(str(each.part), plain(each.part.share), shared.base),
                     rounded(each.cost.amount, currency),
-                    rounded(each.cost.excluded, currency),
                     format_html(
                         "{}, {}", link(change_url(each.study), each.study), each.study.get_state_display().lower()
                     )
                     if each.study
                     else "no study yet: this part is in no rate",
+                    f"; excluded: {rounded(each.cost.excluded, currency)}" if each.cost.excluded else "",
                 )
                 for each in found
             ),
         )
         return format_html(
-            "<table><thead><tr><th scope='col'>Rate</th><th scope='col' class='num'>{}</th><th scope='col' class='num'>"
-            "Counts</th><th scope='col' class='num'>Excluded</th><th scope='col'>Study</th></tr></thead>"
-            "<tbody>{}</tbody></table>",
-            shared.base.capitalize(),
+            "<table class='as-cards'><thead><tr><th scope='col'>Rate</th><th scope='col' class='num'>Counts</th>"
+            "<th scope='col'>Study</th></tr></thead><tbody>{}</tbody></table>",
             rows,
         )

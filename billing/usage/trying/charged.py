@@ -97,6 +97,7 @@ def _split_in(arguments: Mapping[str, Any]) -> OfCharges:
 
 def _rule_in(arguments: Mapping[str, Any]) -> OfCharges:
     (found,) = serializers.deserialize("python", [arguments["rule"]])
+    assert isinstance(found.object, AttributionRule)
     return of_rule(rule=found.object, months=_months_in(arguments))
 
 
