@@ -26,11 +26,12 @@ from . import accounting_calendar
 from .account_codes import AccountCodes, Subject
 from .deltas import Account, Pair
 from .drafting import PostingDateRefused, fresh_deltas
+from .estimates import Estimate
 from .models import Journal, JournalLine
 
 # What is accrued, in the order of the lines, and how they say it.
-PENDING, HELD = "pending", "held"
-WORDS = {PENDING: "not journaled yet", HELD: "held for review"}
+PENDING, HELD, ESTIMATED = "pending", "held", "estimated"
+WORDS = {PENDING: "not journaled yet", HELD: "held for review", ESTIMATED: "estimate: {reason}"}
 
 
 @dataclass(frozen=True)
@@ -41,11 +42,14 @@ class Accruable:
     notes: tuple[str, ...]
 
 
-def accruable(period: BillingPeriod, day: datetime.date, reference: str) -> Accruable:
-    """Return what the ledger does not have of a month on a posting date: what is charged, and what is held for review.
+def accruable(
+    period: BillingPeriod, day: datetime.date, reference: str, estimates: Collection[Estimate] = ()
+) -> Accruable:
+    """Return what the ledger does not have of a month on a posting date: what is charged, held or estimated.
 
     There is one pair for each source, chartstring and recovery, without a PI. What is charged goes to the accounts that
-    the month's journal will charge; what is held to those of the fund/org it names. `reference` is printed with each.
+    the month's journal will charge; what is held or estimated to those of the fund/org it names. `reference` is printed
+    with each.
     Raises what keeps the payer lines of the month from being computed.
     """
     policy = Policy.objects.current()
@@ -55,15 +59,18 @@ def accruable(period: BillingPeriod, day: datetime.date, reference: str) -> Accr
         sums[PENDING, pair.source_name, pair.payer, pair.recovery] += pair.amount
     waiting, notes = _held(period, policy.currency, list(sources.values()))
     codes = AccountCodes()
-    for (fund_org, source), amount in waiting.items():
+    expected = [(HELD, fund_org, source, amount) for (fund_org, source), amount in waiting.items()]
+    expected += [(ESTIMATED, each.fund_org, sources[each.source], each.amount) for each in estimates]
+    for what, fund_org, source, amount in expected:
         decided = codes.of(Subject(source, fund_org, "", "", source.debit_account))
         payer = Account(fund_org, decided.debit.account, decided.debit.by)
         recovery = Account(source.recovery_fund_org, decided.recovery.account, decided.recovery.by)
-        sums[HELD, source.name, payer, recovery] += amount
+        sums[what, source.name, payer, recovery] += amount
+    reasons = {(each.source, each.fund_org): each.reason for each in estimates}
     order = list(WORDS)
     pairs = [
-        _pair(what, sources[source], payer, recovery, amount, reference, period)
-        for (what, source, payer, recovery), amount in sums.items()
+        _pair(what, sources[name], payer, recovery, amount, reference, period, reasons.get((name, payer.fund_org), ""))
+        for (what, name, payer, recovery), amount in sums.items()
         if amount
     ]
     pairs.sort(key=lambda pair: (order.index(pair.payer_key.split(":")[1]), pair.payer_key))
@@ -96,6 +103,7 @@ def _pair(
     amount: Decimal,
     reference: str,
     period: BillingPeriod,
+    reason: str,
 ) -> Pair:
     month = period.iso_month
     parts = (source.name, payer.fund_org, payer.natural_account, recovery.fund_org, recovery.natural_account)
@@ -108,7 +116,7 @@ def _pair(
         recovery=recovery,
         reference=reference,
         # The ledger writes months as files do.
-        description=f"Accrual for {month}, {source.label}, {WORDS[what]}",
+        description=f"Accrual for {month}, {source.label}, {WORDS[what].format(reason=reason)}",
         kind=PayerLine.Kind.CHARGE,
         for_month=month,
         pi_email="",

@@ -88,22 +88,26 @@ def not_counted(periods: Mapping[int, BillingPeriod], source: int | None = None)
         months = sorted({total.period.month for total in each.scope_totals.all()})
         named = ", ".join(long_month(month) for month in months)
         yield f"Import {each.pk} of {each.source.label} for {named} waits: what it changes is not counted."
-    yield from _not_imported(periods, source)
+    for period, missing in not_imported(periods, source):
+        month = long_month(period.month)
+        yield f"Nothing of {missing.label} is imported for {month}: what it will bill is not counted."
 
 
-def _not_imported(periods: Mapping[int, BillingPeriod], source: int | None) -> Iterator[str]:
-    """Name the sources that had charges the month before, and have none of a month that is not finalized."""
+def not_imported(
+    periods: Mapping[int, BillingPeriod], source: int | None = None
+) -> Iterator[tuple[BillingPeriod, Source]]:
+    """Yield the sources that had charges the month before, and have none of a month that is not finalized."""
     unfinished = [each for each in periods.values() if each.status != BillingPeriod.Status.FINALIZED]
     months = {moved(each.month, back) for each in unfinished for back in (0, -1)}
     totals = MonthTotal.objects.filter(period__month__in=months, source__is_journaled=True)
     if source:
         totals = totals.filter(source=source)
     having = {(row["period__month"], row["source_id"]) for row in totals.summed("period__month", "source_id")}
-    labels = {each.pk: each.label for each in Source.objects.all()} if having else {}
+    sources = Source.objects.in_bulk() if having else {}
     for each in unfinished:
         before = {pk for month, pk in having if month == moved(each.month, -1)}
-        for label in sorted(labels[pk] for pk in before if (each.month, pk) not in having):
-            yield f"Nothing of {label} is imported for {long_month(each.month)}: what it will bill is not counted."
+        missing = [sources[pk] for pk in before if (each.month, pk) not in having]
+        yield from ((each, source) for source in sorted(missing, key=lambda one: one.label))
 
 
 def accruals(periods: Mapping[int, BillingPeriod]) -> Iterator[str]:

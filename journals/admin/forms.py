@@ -9,6 +9,7 @@ from billing.models import BillingPeriod
 from billing.models.periods import parse_month
 from billing.texts import long_month, number_in
 
+from ..estimates import Estimate, EstimateRefused, read
 from ..formats import BUILT_IN
 from ..models import JournalLayout, JournalTemplate
 
@@ -76,7 +77,21 @@ class AccrualForm(ExportForm):
     reversal_date = forms.DateField(
         widget=DATE, help_text="The posting date of its reversal, such as the first day of the next month."
     )
-    field_order: Any = ("period", "format", "posting_date", "reversal_date", "date_reason")
+    estimates = forms.CharField(
+        label="Not imported yet",
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 4, "spellcheck": "false"}),
+        help_text="What files will bill that wait or did not come, one amount on a line: source, fund/org, amount, "
+        "reason. Such as: hpc, BIO-001, 1200.00, As in May",
+    )
+    field_order: Any = ("period", "format", "posting_date", "reversal_date", "date_reason", "estimates")
+
+    def clean_estimates(self) -> tuple[Estimate, ...]:
+        try:
+            return read(self.cleaned_data["estimates"].splitlines())
+        except EstimateRefused as error:
+            raise forms.ValidationError(str(error)) from error
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -174,6 +174,15 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "estimates",
+                    models.JSONField(
+                        blank=True,
+                        default=list,
+                        help_text="Of an accrual: amounts that were entered for what is not imported yet, each with its "
+                        "reason.",
+                    ),
+                ),
+                (
                     "date_reason",
                     models.TextField(
                         blank=True,

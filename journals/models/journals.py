@@ -85,6 +85,11 @@ class Journal(models.Model):
     reversal_date = models.DateField(
         null=True, blank=True, help_text="Of an accrual: the posting date of the reversal that is submitted with it."
     )
+    estimates = models.JSONField(
+        default=list,
+        blank=True,
+        help_text="Of an accrual: amounts that were entered for what is not imported yet, each with its reason.",
+    )
     date_reason = models.TextField(
         "reason for the date",
         blank=True,

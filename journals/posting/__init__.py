@@ -4,7 +4,7 @@ from ..drafting import AccountingMissing, FundOrgNotParsed, PostingDateRefused
 from ..filing import OutputRefused
 from ..preflight import PreflightFailed
 from ..writing import UnknownFormat
-from .accruing import AccrualRefused, Accruing, accrue, preview_accrual
+from .accruing import AccrualRefused, Accruing, accrue, estimates_of, preview_accrual
 from .adopting import adopt
 from .answer_files import Answered, AnswersRefused, UnknownMapping, load_answers, mapping_named, save_mapping
 from .answers import Reversed, post, reject, reversal_date, reverse
@@ -45,6 +45,7 @@ __all__ = [
     "content_of",
     "download",
     "draft",
+    "estimates_of",
     "export",
     "export_later",
     "first_lines",

@@ -1,6 +1,7 @@
 """Accruals drafted: what a month lacks in the ledger, with the day on which it is reversed."""
 
 import datetime
+from collections.abc import Collection
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -14,6 +15,7 @@ from billing.texts import long_date
 
 from ..accruals import Accruable, accruable, require_reversal_date, standing_on
 from ..drafting import BATCH, date_reason_needed, default_posting_date, lines_of, require_posting_date
+from ..estimates import Estimate, of_data
 from ..filing import whole_files
 from ..models import Journal, JournalLine
 from ..writing import format_named
@@ -34,6 +36,8 @@ class Accruing:
     posting_date: datetime.date
     reversal_date: datetime.date
     currency: str
+    # What was entered for what is not imported yet.
+    estimates: tuple[Estimate, ...]
     debits: Decimal
     credits: Decimal
     date_reason_needed: str
@@ -44,13 +48,15 @@ def preview_accrual(
     period: BillingPeriod,
     posting_date: datetime.date | None = None,
     reversal_date: datetime.date,
+    estimates: Collection[Estimate] | None = None,
     now: datetime.datetime,
 ) -> Accruing:
     """Return what `accrue` would draft. Raises as it does."""
     date = _require_dates(period, posting_date, reversal_date, now)
     journal = Journal(period=period, number=_number(period), posting_date=date)
     policy = Policy.objects.current()
-    found = accruable(period, date, journal.number)
+    entered = tuple(estimates_of(period) if estimates is None else estimates)
+    found = accruable(period, date, journal.number, entered)
     lines = tuple(lines_of(found.pairs, journal, policy))
     return Accruing(
         lines=lines,
@@ -58,6 +64,7 @@ def preview_accrual(
         posting_date=date,
         reversal_date=reversal_date,
         currency=policy.currency,
+        estimates=entered,
         debits=sum((line.debit for line in lines), ZERO),
         credits=sum((line.credit for line in lines), ZERO),
         date_reason_needed=date_reason_needed(period, date, now),
@@ -71,12 +78,14 @@ def accrue(
     posting_date: datetime.date | None = None,
     reversal_date: datetime.date,
     date_reason: str = "",
+    estimates: Collection[Estimate] | None = None,
     actor: Actor,
     now: datetime.datetime,
 ) -> Journal:
     """Draft the accrual of a month, in place of the draft it had, and write its file; return it.
 
-    It holds what the ledger does not have on the posting date, which is that of a journal where none is given.
+    It holds what the ledger does not have on the posting date, which is that of a journal where none is given, and
+    `estimates` of what is not imported: without any given, those of the draft it had.
     Submitting it submits its reversal for the reversal date. Raises AccrualRefused, PostingDateRefused, UnknownFormat,
     and for a ledger's format AccountingMissing or FundOrgNotParsed; then nothing is changed or written.
     """
@@ -86,15 +95,23 @@ def accrue(
         date = _require_dates(period, posting_date, reversal_date, now)
         drafts = Journal.objects.select_for_update(no_key=True).filter(period=period, state=Journal.State.DRAFT)
         journal = drafts.filter(kind=Journal.Kind.ACCRUAL).first()
-        found = accruable(period, date, journal.number if journal else _number(period))
+        entered = tuple(of_data(journal.estimates if journal else ()) if estimates is None else estimates)
+        found = accruable(period, date, journal.number if journal else _number(period), entered)
         if not found.pairs:
             raise AccrualRefused(f"Nothing of {period} is to be accrued: all of it is in the ledger.")
         journal = journal or Journal(period=period, kind=Journal.Kind.ACCRUAL, number=_number(period))
         journal.posting_date, journal.reversal_date = date, reversal_date
         journal.date_reason = date_reason.strip()
+        journal.estimates = [each.as_data() for each in entered]
         lines = _store(journal, found, gesture)
         write_draft(journal, lines, chosen, None, staged, gesture)
         return journal
+
+
+def estimates_of(period: BillingPeriod) -> tuple[Estimate, ...]:
+    """Return the estimates that the draft of a month's accrual has; none where there is no draft."""
+    drafts = Journal.objects.filter(period=period, state=Journal.State.DRAFT, kind=Journal.Kind.ACCRUAL)
+    return of_data(drafts.values_list("estimates", flat=True).first() or ())
 
 
 def _store(journal: Journal, found: Accruable, gesture: Gesture) -> list[JournalLine]:

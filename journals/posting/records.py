@@ -47,6 +47,7 @@ def facts(journal: Journal) -> dict[str, Any]:
         "format": journal.format,
         "sha256": journal.file_sha256,
         **({"date_reason": journal.date_reason} if journal.date_reason else {}),
+        **({"estimates": journal.estimates} if journal.estimates else {}),
     }
 
 

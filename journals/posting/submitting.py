@@ -9,7 +9,7 @@ from billing.errors import BillingError
 from billing.models import BillingPeriod
 from billing.months import closing
 
-from .. import accruals
+from .. import accruals, estimates
 from ..deltas import Pair
 from ..drafting import drafting_again, fresh_deltas
 from ..filing import whole_files
@@ -61,5 +61,6 @@ def submit(*, journal: Journal, format: str, date_reason: str = "", actor: Actor
 def _due(journal: Journal, period: BillingPeriod) -> Iterable[Pair]:
     """Return what a draft of this kind would hold if it were made now."""
     if journal.kind == Journal.Kind.ACCRUAL:
-        return accruals.accruable(period, journal.posting_date, journal.number).pairs
+        entered = estimates.of_data(journal.estimates)
+        return accruals.accruable(period, journal.posting_date, journal.number, entered).pairs
     return fresh_deltas(period)

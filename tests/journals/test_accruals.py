@@ -2,6 +2,7 @@
 
 import datetime
 import json
+import re
 from decimal import Decimal
 from io import StringIO
 from typing import Any
@@ -13,9 +14,10 @@ from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from billing import doors, reports, tracing
+from billing import charging, doors, reports, tracing
 from billing.errors import WrongState
-from journals import crediting, posting, proving
+from billing.models import AuditEvent
+from journals import crediting, estimates, posting, proving
 from journals.models import Journal, JournalLine
 from tests import build
 from tests.billing.test_unposted import CHARGE, charged
@@ -116,6 +118,134 @@ def test_what_names_no_fund_and_what_waits_is_left_out_and_named():
         "Nothing of HPC is imported for January 2025: what it will bill is not counted.",
     )
     assert not Journal.objects.exists()
+
+
+# Estimated: what is not imported yet ---------------------------------------------------------------------------------
+
+HPC = ["hpc, BIO-001, 120.50, As in December", 'hpc, CHEM-2, -3, "A credit, promised by mail"']
+
+
+def held_month_without_hpc() -> None:
+    a_month()
+    build.a_charge("9.00", source="hpc", period="2024-12")
+
+
+def test_what_is_not_imported_can_be_entered_with_a_reason_and_is_reversed_too():
+    held_month_without_hpc()
+    accrual = submitted(estimates=estimates.read(HPC))
+    lines = accrual.lines.filter(source_name="hpc").order_by("number")
+    assert [
+        (line.side, line.fund_org, line.debit - line.credit, line.description) for line in lines if line.side == "payer"
+    ] == [
+        ("payer", "BIO-001", Decimal("120.5"), "Accrual for 2025-01, HPC, estimate: As in December"),
+        ("payer", "CHEM-2", -3, "Accrual for 2025-01, HPC, estimate: A credit, promised by mail"),
+    ]
+    assert accrual.debits == accrual.credits == Decimal("102.5") + Decimal("120.5") + 3
+    assert set(made.on_chartstrings(accrual, accrual.reversals.get()).values()) == {0}
+    assert accrual.estimates == [
+        {"source": "hpc", "fund_org": "BIO-001", "amount": "120.50", "reason": "As in December"},
+        {"source": "hpc", "fund_org": "CHEM-2", "amount": "-3.00", "reason": "A credit, promised by mail"},
+    ]
+    event = AuditEvent.objects.get(action="journal.submitted", object_id=str(accrual.pk))
+    assert event.after["estimates"] == accrual.estimates
+    assert broken() == []
+    # What came of it since charges whom it charges: the estimate is in no way counted.
+    assert made.submitted().debits == Decimal("87.5")
+
+
+def test_a_draft_keeps_its_estimates_until_others_are_given():
+    held_month_without_hpc()
+    first = accrued(estimates=estimates.read(HPC))
+    build.a_charge("1.00")
+    with pytest.raises(posting.DraftOutdated):
+        posting.submit(journal=first, format="gl", **BY)
+    assert accrued().debits == Decimal("227.00")
+    assert posting.preview_accrual(period=build.a_period(), reversal_date=FEBRUARY_1, now=build.NOW).debits == 227
+    assert accrued(estimates=()).debits == Decimal("103.5")
+    assert Journal.objects.get().estimates == []
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        ("hpc, BIO-001, 120.50", "has 3 of 4 values. Write source, fund/org, amount and reason"),
+        ("hpc, BIO-001, 1,200.00, As in May", "no comma into an amount"),
+        ("hpx, BIO-001, 1.00, As in May", "There is no source “hpx”. There are aws, hpc"),
+        ("hpc, , 1.00, As in May", "Name the fund/org"),
+        ("hpc, BIO-001, 0, As in May", "“0” is no amount in USD other than 0"),
+        ("hpc, BIO-001, 1.005, As in May", "“1.005” is no amount in USD"),
+        ("hpc, BIO-001, much, As in May", "“much” is not a number"),
+        ("hpc, BIO-001, 1e12, As in May", "“1e12” is no amount in USD"),
+        ("hpc, BIO-001, 1.00, ", "Say why it is this much"),
+        (f"hpc, BIO-001, 1.00, {'x' * 91}", "in 90 characters at most"),
+    ],
+)
+def test_an_estimate_that_says_too_little_is_named_by_its_line(line, problem):
+    held_month_without_hpc()
+    with pytest.raises(estimates.EstimateRefused, match=f"Estimate 3: .*{re.escape(problem)}"):
+        estimates.read(["", "hpc, GEO-9, 1.00, As in May", line])
+    with pytest.raises(estimates.EstimateRefused, match="Estimate 2: hpc has BIO-001 on a line above"):
+        estimates.read([HPC[0], HPC[0]])
+
+
+def test_a_source_that_is_only_shown_is_not_estimated():
+    build.a_policy()
+    build.a_source("zfs", is_journaled=False)
+    with pytest.raises(estimates.EstimateRefused, match="is only shown"):
+        estimates.read(["zfs, BIO-001, 1.00, As in May"])
+
+
+@given(
+    amount=st.decimals(min_value=-(10**8), max_value=10**8, places=2).filter(bool),
+    reason=st.text(st.characters(codec="utf-8", exclude_categories=("C", "Z")), min_size=1, max_size=90),
+    fund_org=st.from_regex(r"[A-Z0-9-]{1,20}", fullmatch=True),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_an_estimate_is_read_as_it_is_written(db, amount, reason, fund_org):
+    with transaction.atomic():
+        build.a_policy()
+        build.a_source("hpc")
+        one = estimates.Estimate("hpc", fund_org, amount, reason)
+        assert estimates.read([str(one)]) == (one,)
+        assert estimates.of_data([one.as_data()]) == (one,)
+        transaction.set_rollback(True)
+
+
+def test_what_did_not_come_begins_as_it_was_the_month_before(client, cast):
+    held_month_without_hpc()
+    charging.make_payer_lines(period=build.a_period("2024-12"), **BY)
+    (only,) = estimates.as_last_month(build.a_period())
+    assert str(only) == "hpc, BIO-001, 9.00, As in December 2024"
+    out = StringIO()
+    command = ["journals", "accrue", "2025-01", "--reverse-on", "2025-02-01"]
+    call_command(*command, "--as-last-month", "--estimate", HPC[1], "--dry-run", stdout=out)
+    assert "Entered: 9.00 USD of hpc for BIO-001. As in December 2024" in out.getvalue()
+    assert "Entered: -3.00 USD of hpc for CHEM-2. A credit, promised by mail" in out.getvalue()
+    client.force_login(cast.finance)
+    address = reverse("admin:journals_journal_accrue")
+    asked = {"period": "2025-01", "reversal_date": "2025-02-01", "estimates": HPC[1]}
+    page = client.get(address, asked | {"as_last_month": "Add"})
+    assert not page.context["form"].errors
+    assert [each.amount for each in page.context["seen"].estimates] == [Decimal(-3), Decimal(9)]
+    assert "Entered: 9.00 USD of hpc for BIO-001. As in December 2024" in page.content.decode()
+    again = client.get(
+        address, asked | {"as_last_month": "Add", "estimates": page.context["form"]["estimates"].value()}
+    )
+    assert len(again.context["seen"].estimates) == 2
+    client.post(address, asked | {"format": "gl"})
+    assert Journal.objects.get().estimates[0]["fund_org"] == "CHEM-2"
+    # The page begins with what the draft has; emptied, it has none.
+    page = client.get(address, {"period": "2025-01"})
+    assert "A credit, promised by mail" in page.content.decode()
+    client.post(address, asked | {"format": "gl", "estimates": ""})
+    assert Journal.objects.get().estimates == []
+    call_command(*command, "--estimate", HPC[0])
+    call_command(*command)
+    assert len(Journal.objects.get().estimates) == 1
+    call_command(*command, "--no-estimates")
+    assert Journal.objects.get().estimates == []
+    refused = client.get(address, asked | {"estimates": "hpc, BIO-001"})
+    assert "has 2 of 4 values" in refused.content.decode()
 
 
 # Refused -------------------------------------------------------------------------------------------------------------

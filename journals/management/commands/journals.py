@@ -1,13 +1,14 @@
 """List journals and record what the ledger answered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
 from billing.commands import BillingCommand, amount, day, day_named, period_named, subcommands, table
 from billing.files import documents, piped
-from journals import posting
+from billing.models import BillingPeriod
+from journals import estimates, posting
 from journals.models import Journal
 
 WHICH = "a number such as J2025-01-1, an id, or a period in which exactly one waits"
@@ -51,6 +52,17 @@ class Command(BillingCommand):
         accrue.add_argument("--date", metavar="YYYY-MM-DD", help="posting date; else that of a journal")
         accrue.add_argument("--date-reason", default="", metavar="TEXT", help="why its date is in another fiscal year")
         accrue.add_argument("-f", "--format", default="gl", help="as export_journal has it; gl by default")
+        accrue.add_argument(
+            "--estimate",
+            action="append",
+            metavar="LINE",
+            help="an amount of what is not imported yet, as “source, fund/org, amount, reason”; may be given again. "
+            "Without it, the draft keeps those it has",
+        )
+        accrue.add_argument(
+            "--as-last-month", action="store_true", help="estimate what did not come by what it was the month before"
+        )
+        accrue.add_argument("--no-estimates", action="store_true", help="leave out the estimates that the draft has")
         accrue.add_argument("--dry-run", action="store_true", help="say what it would hold; store nothing")
         post = verbs.add_parser("post", help="record that the ledger took a submitted journal")
         post.add_argument("journal", metavar="N", help=WHICH)
@@ -136,21 +148,29 @@ class Command(BillingCommand):
         date: str | None,
         date_reason: str,
         format: str,
+        estimate: Sequence[str] | None,
+        as_last_month: bool,
+        no_estimates: bool,
         dry_run: bool,
         **options: object,
     ) -> None:
         back = day_named(reverse_on)
         assert back is not None
+        found = period_named(period)
         asked: dict[str, Any] = {
-            "period": period_named(period),
+            "period": found,
             "posting_date": day_named(date),
             "reversal_date": back,
+            "estimates": entered(found, estimate or (), as_last_month=as_last_month)
+            if estimate or as_last_month or no_estimates
+            else None,
         }
         seen = posting.preview_accrual(**asked, now=self.now)
         said = "\n".join(
             [
                 f"{amount(seen.debits, seen.currency)} on each side, posted on "
                 f"{day(seen.posting_date)} and reversed on {day(seen.reversal_date)}.",
+                *estimates.told(seen.estimates, seen.currency),
                 *seen.notes,
             ]
         )
@@ -160,6 +180,7 @@ class Command(BillingCommand):
             "reversal_date": seen.reversal_date,
             "debits": seen.debits,
             "credits": seen.credits,
+            "estimates": [each.as_data() for each in seen.estimates],
             "left_out": list(seen.notes),
         }
         if dry_run:
@@ -244,6 +265,14 @@ def line_numbers(text: str) -> list[int]:
         raise CommandError(f"“{text}” are not line numbers. Write them such as 3,7.") from None
 
 
+def entered(period: BillingPeriod, lines: Sequence[str], *, as_last_month: bool) -> tuple[estimates.Estimate, ...]:
+    """Return the estimates that a command names; one that is written out goes before what the month before says."""
+    written = estimates.read(lines)
+    named = {(each.source, each.fund_org) for each in written}
+    more = estimates.as_last_month(period) if as_last_month else ()
+    return (*written, *(each for each in more if (each.source, each.fund_org) not in named))
+
+
 def described(journal: Journal) -> dict[str, Any]:
     return {
         "id": journal.pk,
@@ -255,6 +284,7 @@ def described(journal: Journal) -> dict[str, Any]:
         "posting_date": journal.posting_date,
         "reversal_date": journal.reversal_date,
         "date_reason": journal.date_reason,
+        "estimates": journal.estimates,
         "drafted_by": str(journal.drafted_by) if journal.drafted_by else None,
         "submitted_by": str(journal.submitted_by) if journal.submitted_by else None,
         "currency": journal.currency,
