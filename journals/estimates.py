@@ -9,7 +9,7 @@ from typing import Any
 from billing.errors import BillingError
 from billing.fields import AmountSum
 from billing.models import BillingPeriod, PayerLine, Policy, Source
-from billing.money import is_whole, named, plain
+from billing.money import is_whole, plain, written
 from billing.readers.amounts import decimal_of
 from billing.readers.values import BadValue
 from billing.reports.asking import moved
@@ -99,7 +99,7 @@ def _read(line: str, sources: dict[str, Source], currency: str) -> Estimate:
 def told(estimates: Iterable[Estimate], currency: str) -> tuple[str, ...]:
     """Return estimates in sentences."""
     return tuple(
-        f"Entered: {named(each.amount, currency)} of {each.source} for {each.fund_org}. {each.reason}"
+        f"Entered: {written(each.amount, currency)} {currency} of {each.source} for {each.fund_org}. {each.reason}"
         for each in estimates
     )
 

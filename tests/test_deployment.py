@@ -18,7 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 UNITS = ROOT / "docs" / "operations" / "systemd"
 PROXIES = ROOT / "docs" / "operations" / "proxies"
 SITE = {"SITE_URL": "https://billing.example.edu", "ALLOWED_HOSTS": "billing.example.edu"}
-EXACT = re.compile(r"[a-z0-9./_-]+:\d+\.\d+[\w.-]*")
+# An institution may pin the bytes, too.
+EXACT = re.compile(r"[a-z0-9./_-]+:\d+\.\d+[\w.-]*(@sha256:[0-9a-f]{64})?")
 
 
 def instructions():

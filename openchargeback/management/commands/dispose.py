@@ -46,7 +46,9 @@ class Command(BillingCommand):
                     "files": [each.name for each in plan.items],
                     "held_back": [each.as_data() for each in held],
                 },
-                "\n".join([told, *_told(going, held, "Would be removed"), "Nothing was changed."]),
+                "\n".join(
+                    [told, *(_told(going, held, "Would be removed") or ["There is none."]), "Nothing was changed."]
+                ),
             )
             return
         done = disposing.dispose(before=options["before"], actor=self.actor, now=self.now, progress=self.progress)
