@@ -333,7 +333,7 @@ WORDINGS: dict[str, Wording] = {
         permission="journals.view_lookuptable",
     ),
     "preflight": Wording(
-        "preflight {period}",
+        "preflight {number} -f {format}",
         "Open the preflight",
         "admin:journals_journal_change",
         ("{journal}",),

@@ -28,7 +28,7 @@ def journal_named(text: str, *, among: JournalQuerySet, waiting: str) -> Journal
                 f"No journal of {period} {waiting}.", then=NextStep("show_journals", {"period": period.iso_month})
             )
         names = ", ".join(journal.number for journal in found)
-        raise UnknownJournal(f"{len(found)} journals of {period} {waiting}: name one of {names}.")
+        raise UnknownJournal(f"Of {period}, each of {len(found)} journals {waiting}: name one of {names}.")
     found = list(Journal.objects.filter(number__iexact=text))
     if not found and text.isdecimal():
         found = list(Journal.objects.filter(pk=int(text[:18])))

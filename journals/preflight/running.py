@@ -34,7 +34,7 @@ def require_passed(
     """
     report = _report(journal, lines, chosen, document, now, [])
     if not report.has_passed:
-        about = {"period": journal.period.iso_month, "journal": str(journal.pk)}
+        about = {"number": journal.number, "format": chosen.name, "journal": str(journal.pk)}
         raise failure(report, str(journal), NextStep("preflight", about))
 
 

@@ -46,6 +46,7 @@ ABOUT = {
     "feed_id": "6",
     "priced": "9",
     "schedule": "hpc",
+    "format": "gl",
 }
 
 

@@ -4,6 +4,7 @@ import csv
 import datetime
 import io
 import json
+import re
 from io import StringIO
 
 import pytest
@@ -14,6 +15,7 @@ from django.test import override_settings
 from django.urls import reverse
 from openpyxl import load_workbook
 
+from billing import doors
 from billing.errors import ReasonMissing, WrongState
 from billing.models import AuditEvent
 from journals import accounting_calendar, layouts, ledger_lists, posting, preflight, valid_values
@@ -374,6 +376,17 @@ def test_the_preflight_on_the_command_line(tmp_path):
     assert journal.state == "submitted"
     with pytest.raises(CommandError, match="No journal of January 2025 is a draft"):
         call_command("preflight", "2025-01")
+
+
+def test_the_preflight_names_one_of_two_drafts_and_what_is_refused_leads_to_its_own():
+    journal = a_draft_with_a_warning()
+    other = posting.accrue(period=journal.period, format="gl", reversal_date=DAY(2025, 2, 1), **WHO)
+    refused = f"Of January 2025, each of 2 journals is a draft: name one of {journal}, {other}."
+    with pytest.raises(CommandError, match=re.escape(refused)):
+        call_command("preflight", "2025-01")
+    with pytest.raises(posting.PreflightFailed) as failed:
+        posting.submit(journal=journal, format="summary", **WHO)
+    assert doors.as_command(failed.value.then) == f"manage.py preflight {journal} -f summary"
 
 
 def test_findings_as_a_spreadsheet_run_no_formula():
