@@ -67,7 +67,7 @@ def _enter_estimates(asked: QueryDict) -> None:
     if "estimates" not in asked:
         asked["estimates"] = "\n".join(map(str, posting.estimates_of(period)))
     if "as_last_month" in asked:
-        lines = asked["estimates"].splitlines()
+        lines = str(asked["estimates"]).splitlines()
         named = {tuple(value.strip() for value in line.split(",")[:2]) for line in lines}
         more = [each for each in estimates.as_last_month(period) if (each.source, each.fund_org) not in named]
         asked["estimates"] = "\n".join([*filter(str.strip, lines), *map(str, more)])
