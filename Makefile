@@ -104,6 +104,7 @@ lint: setup-dev
 
 bench: setup
 	$(BIN)/python benchmarks/run.py --rows $(N)
+	$(BIN)/python benchmarks/usage.py --jobs $(N)
 
 bench-web: setup
 	$(BIN)/python benchmarks/web.py --rows $(N)
