@@ -78,6 +78,12 @@ def named(field: BoundField) -> SafeString:
 
 
 @register.filter
+def beside(headings: Iterable[Any], values: Iterable[Any]) -> Iterable[tuple[Any, Any]]:
+    """Return each value of a row with what heads its column."""
+    return zip(headings, values, strict=True)
+
+
+@register.filter
 def labeled(cells: Iterable[SafeString], headers: Sequence[Mapping[str, Any]]) -> list[SafeString]:
     """Return the cells of a row of a list, each with the name of its column as `data-label`, which phones show."""
     found = []
