@@ -29,7 +29,11 @@ def main() -> None:
     from django.core.exceptions import ImproperlyConfigured
 
     try:
+        if not only_asks(arguments):
+            load()
         run(arguments)
+        # What is left goes with the process. The end of Python would look through all of it once more, for cycles.
+        gc.freeze()
         # Here, and not when the process ends, where nobody could say why it failed.
         sys.stdout.flush()
     except ImproperlyConfigured as error:
@@ -72,6 +76,18 @@ def require_django() -> None:
         raise SystemExit(
             "Django is not installed for this Python. Run `make setup`, then use .venv/bin/python manage.py."
         ) from error
+
+
+def load() -> None:
+    """Load the program without looking for cycles: what is loaded stays, and is never looked through."""
+    import django
+
+    gc.disable()
+    try:
+        django.setup()
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def run(arguments: list[str]) -> None:

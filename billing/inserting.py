@@ -1,6 +1,7 @@
 """Many new rows as one prepared statement: bulk_create works out its SQL anew for every 70 rows on SQLite."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import islice
 from typing import Any
 
 from django.db import connection, models
@@ -14,13 +15,22 @@ def insert(rows: Sequence[models.Model]) -> None:
         return
     meta = rows[0]._meta
     fields = [field for field in meta.concrete_fields if not field.primary_key]
-    columns = ", ".join(str(field.column) for field in fields)
-    marks = ", ".join(["%s"] * len(fields))
-    sql = f"INSERT INTO {meta.db_table} ({columns}) VALUES ({marks})"  # noqa: S608 (names from the model)
     prepared = [_Prepared(field) for field in fields]
+    insert_values(
+        type(rows[0]),
+        [str(field.column) for field in fields],
+        (tuple(each.of(row) for each in prepared) for row in rows),
+    )
+
+
+def insert_values(model: type[models.Model], columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+    """The same of values by column, as the database takes them, without an object for each row."""
+    marks = ", ".join(["%s"] * len(columns))
+    sql = f"INSERT INTO {model._meta.db_table} ({', '.join(columns)}) VALUES ({marks})"  # noqa: S608 (names from the model)
+    left = iter(rows)
     with connection.cursor() as cursor:
-        for start in range(0, len(rows), BATCH):
-            cursor.executemany(sql, [tuple(each.of(row) for each in prepared) for row in rows[start : start + BATCH]])
+        while some := list(islice(left, BATCH)):
+            cursor.executemany(sql, some)
 
 
 class _Prepared:

@@ -13,13 +13,14 @@ from django.db import connection, models, transaction
 from django.db.models import QuerySet
 
 from ..fields import halves_sql, in_halves, of_halves
-from ..inserting import insert
+from ..inserting import insert_values
 from .month_totals import AMOUNTS, HALVES, KEY, KNOWN_PRICES, MonthTotal
 from .standing import BATCH, Standing, StandingQuerySet
 
 # The way from a charge to the service it is of, by which a query names the column, too.
 SERVICE = "product__service_name"
 
+_CHARGED_IN = KEY.index("charged_in_id")
 _OWN = tuple(name for name in KEY if name not in ("prices", "service_name"))
 _COSTS = tuple(f"{name}_cost" for name in AMOUNTS)
 # The columns of a charge that its total is worked out from, and the fields whose change counts it elsewhere.
@@ -93,15 +94,25 @@ def totals_of(charges: "QuerySet[Any]") -> Totals:
     return {group.key: group.sums for group in groups_of(charges) if group.is_live}
 
 
+def totals_of_new(charges: "QuerySet[Any]") -> Totals:
+    """Return what charges come to that were just inserted."""
+    with _hashing():
+        return totals_of(charges)
+
+
 def add(charges: "QuerySet[Any]") -> None:
     """Count charges that a statement written by hand inserted."""
-    with _hashing():
-        count(totals_of(charges))
+    count(totals_of_new(charges))
 
 
 def subtract(charges: "QuerySet[Any]") -> None:
     """Count charges no longer that a statement written by hand is about to withdraw; they are locked."""
-    count({key: [-each for each in sums] for key, sums in totals_of(charges).items()})
+    exchange(totals_of(charges), {})
+
+
+def exchange(left: Totals, came: Totals) -> None:
+    """Count what came, and no longer what left: of what is alike, the difference alone."""
+    count(_difference(left, came))
 
 
 def kept(months: Iterable[int]) -> Totals:
@@ -139,7 +150,7 @@ def fold(months: Iterable[int]) -> None:
         gone = [pk for key in several for pk in alike[key]]
         for start in range(0, len(gone), BATCH):
             MonthTotal.objects.filter(pk__in=gone[start : start + BATCH]).delete()
-        insert([_row(key, sums[key]) for key in several if any(sums[key])])
+        _insert(_row(key, sums[key]) for key in several if any(sums[key]))
 
 
 @contextmanager
@@ -167,16 +178,20 @@ def count(changes: Mapping[Key, list[int]]) -> None:
     rows = [_row(key, sums) for key, sums in changes.items() if any(sums)]
     if not rows:
         return
-    insert(rows)
+    _insert(rows)
     latest = MonthTotal.objects.order_by("-pk").values_list("pk", flat=True)[0]
     if latest // FOLDED_EVERY != (latest - len(rows)) // FOLDED_EVERY:
-        fold({row.charged_in_id for row in rows})
+        fold({row[_CHARGED_IN] for row in rows})
 
 
-def _row(key: Key, sums: list[int]) -> MonthTotal:
+def _insert(rows: Iterable[tuple[Any, ...]]) -> None:
+    insert_values(MonthTotal, (*KEY, "charges", *HALVES), rows)
+
+
+def _row(key: Key, sums: list[int]) -> tuple[Any, ...]:
+    """Return the columns of a row: KEY, how many charges, and HALVES."""
     count, *amounts = sums
-    halves = [half for units in amounts for half in in_halves(units)]
-    return MonthTotal(charges=count, **dict(zip(KEY, key, strict=True)), **dict(zip(HALVES, halves, strict=True)))
+    return (*key, count, *(half for units in amounts for half in in_halves(units)))
 
 
 def _paired(halves: Iterable[Any]) -> list[int]:

@@ -207,6 +207,15 @@ def test_rows_of_one_key_are_folded_and_those_that_come_to_nothing_go(monkeypatc
     assert not MonthTotal.objects.filter(charges=0).exists()
 
 
+def test_a_changed_charge_counts_by_the_difference_alone(tmp_path):
+    """What left and what came are alike in all but the amount: one row says both."""
+    delivered(tmp_path, [a_row("10.00")])
+    delivered(tmp_path, [a_row("12.50")])
+    first, second = (totalling.of_halves(row.billed_high, row.billed_low) for row in MonthTotal.objects.order_by("pk"))
+    assert (first, second) == (1_000_000_000, 250_000_000)
+    assert billed() == {"USD": (1, Decimal("12.50"))}
+
+
 def test_a_closed_month_has_one_row_for_each_key_and_keeps_it():
     charge = build.a_charge()
     Charge.objects.filter(pk=charge.pk).update(fund_org="CHEM-7")

@@ -207,6 +207,26 @@ def test_no_address_leads_to_another_program():
         assert "initialize" in path.read_text(encoding="utf-8")
 
 
+def test_what_is_loaded_is_not_looked_through_for_cycles():
+    """Neither later nor at the end, where it took longer than loading itself; what a command makes still is."""
+    script = """
+import gc, sys
+sys.argv = ["manage.py", "check"]
+import manage
+manage.prepare(sys.argv[1:])
+manage.load()
+print("LOADED", gc.isenabled(), gc.get_freeze_count() > 100_000)
+manage.run = lambda arguments: None
+manage.main()
+print("ENDED", len(gc.get_objects()) < 1_000)
+"""
+    environment = {"PATH": os.environ["PATH"], "DEBUG": "true", "EMAIL_URL": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines() == ["LOADED True True", "ENDED True"]
+
+
 def test_the_demo_touches_nothing_of_a_real_installation(tmp_path):
     """Neither its database nor its mail server, whatever the environment says."""
     script = """

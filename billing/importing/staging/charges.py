@@ -74,6 +74,7 @@ def make_charges(stage: Stage, imported: Import, *, tolerance_units: int, measur
     Must run inside the transaction that also marks the import applied.
     """
     only_kept = stage.is_chosen
+    came: totalling.Totals = {}
     with connection.cursor() as cursor:
         _lock_displaced(stage, cursor)
         count = stage.rows
@@ -93,8 +94,8 @@ def make_charges(stage: Stage, imported: Import, *, tolerance_units: int, measur
                 else:
                     appending.append(stage, imported, first=first)
                 _insert_flags(cursor, only_kept, first, measures, tolerance_units)
-            _count_new(stage, imported, first, count)
-        totalling.subtract(_displaced())
+            came = _totals_of_new(stage, imported, first, count)
+        totalling.exchange(totalling.totals_of(_displaced()), came)
         cursor.execute(
             f"UPDATE billing_charge SET withdrawn_in_id = %s WHERE id IN ({DISPLACED})",
             [imported.pk],
@@ -156,18 +157,17 @@ def book_late_changes(stage: Stage, imported: Import, *, target: BillingPeriod) 
     return first, count, reversals, withdrawn
 
 
-def _count_new(stage: Stage, imported: Import, first: int, count: int) -> None:
-    """Have the totals of months count the charges that were inserted.
+def _totals_of_new(stage: Stage, imported: Import, first: int, count: int) -> totalling.Totals:
+    """Return what the charges that were inserted come to.
 
     Where all rows became charges as they were staged, the stage has added them up.
     """
     if stage.is_chosen or imported.source_id is None:
-        totalling.add(_given_out(first, count))
-        return
+        return totalling.totals_of_new(_given_out(first, count))
     attributions = stage.select("SELECT number, pi_id, project_id, fund_org FROM stage_attribution")
     owners = {number: owner for number, *owner in attributions}
     periods = dict(stage.select("SELECT month, period_id FROM stage_month"))
-    totalling.count(stage.tallies.totals(source=imported.source_id, periods=periods, owners=owners))
+    return stage.tallies.totals(source=imported.source_id, periods=periods, owners=owners)
 
 
 def _given_out(first: int, count: int) -> "QuerySet[Charge]":
