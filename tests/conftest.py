@@ -12,7 +12,7 @@ os.environ["EMAIL_URL"] = ""
 import pytest
 from hypothesis import settings as of_hypothesis
 
-from tests import build, totals
+from tests import build, standing, totals
 
 # Every look for cycles goes through all that Django, Arrow and Hypothesis keep alive; fewer looks take 8 % off a run.
 gc.set_threshold(200_000, 50, 100)
@@ -53,18 +53,27 @@ def _may_flush(django_test_environment):
     settings.MAY_FLUSH = True
 
 
+@pytest.fixture(scope="session")
+def _nothing_stands_at_the_end(django_db_setup, django_db_blocker):
+    yield
+    with django_db_blocker.unblock():
+        standing.fall()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup(fixturedef, request):
+    # What gives a test the database, and begins its transaction.
+    if fixturedef.argname == "_django_db_helper":
+        request.getfixturevalue("_nothing_stands_at_the_end")
+        with request.getfixturevalue("django_db_blocker").unblock():
+            standing.stand(request)
+
+
 @pytest.fixture(autouse=True)
 def _quick_and_private(settings, tmp_path):
     """Hash passwords quickly, keep files in the test's own folder, and lock nobody out."""
-    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-    settings.VAR_DIR = tmp_path
-    settings.MEDIA_ROOT = tmp_path / "files"
-    settings.EMAIL_FILE_PATH = str(tmp_path / "mail")
-    settings.AXES_ENABLED = False
-    # What is kept of a month in one test is not known in the next.
-    settings.CACHES = settings.CACHES | {
-        "months": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": str(tmp_path)}
-    }
+    for name, value in standing.private(tmp_path).items():
+        setattr(settings, name, value)
 
 
 @pytest.fixture(autouse=True)

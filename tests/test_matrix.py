@@ -72,7 +72,7 @@ from journals.models import (
 from statements import emails, issuing
 from statements.models import Email, Statement
 from statements.questions import lines
-from tests import build
+from tests import build, standing
 from tests.billing.usage.schedules import a_version
 
 pytestmark = [pytest.mark.django_db, pytest.mark.same_on_either]
@@ -587,9 +587,10 @@ class Asking:
         self.POST: dict[str, str] = {}
 
 
-@pytest.fixture
-def house(cast, settings):
+@standing.fixture
+def house(folder):
     """The cast, and at least one object of every kind in every state that some page asks for."""
+    cast = build.the_cast()
     build.a_policy(center_fund_org="RC-000")
     for month in ("2024-09", "2024-10", "2024-11"):
         build.a_charge("10.00", period=month)

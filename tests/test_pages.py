@@ -48,7 +48,7 @@ from billing.models import (
 )
 from journals import posting
 from statements import issuing
-from tests import build
+from tests import build, standing
 
 pytestmark = pytest.mark.django_db
 
@@ -142,8 +142,9 @@ def with_events() -> None:
         )
 
 
-@pytest.fixture
-def house(cast):
+@standing.fixture
+def house(folder):
+    cast = build.the_cast()
     a_full_house()
     return cast
 

@@ -11,6 +11,7 @@ from io import StringIO
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from django.test import TestCase
 from django.urls import reverse
 from pypdf import PdfReader
 
@@ -44,7 +45,7 @@ from journals import posting
 from journals.models import Journal, JournalLine
 from statements import issuing
 from statements.models import Statement, StatementLine
-from tests import build
+from tests import build, standing
 from tests.billing.deliveries import NO_TAGS, a_row, delivered
 
 pytestmark = [pytest.mark.django_db, pytest.mark.bends_charges]
@@ -327,14 +328,18 @@ def raw(sql, *values):
         cursor.execute(sql, values)
 
 
-@pytest.fixture
-def finished(tmp_path):
-    """A closed, stated and journaled January of three charges."""
+def a_finished_month(folder):
     build.a_policy(requires_ledger_answer=False)
     rows = [a_row("100", ResourceId="i-1"), a_row("20.5", ResourceId="i-2"), a_row("3", ResourceId="i-3")]
-    delivered(tmp_path, rows)
+    delivered(folder, rows)
     finish()
     assert proved().is_complete
+
+
+@standing.fixture
+def finished(folder):
+    """A closed, stated and journaled January of three charges."""
+    a_finished_month(folder)
 
 
 def off(month="2025-01"):
@@ -460,9 +465,10 @@ def test_an_edited_journal_line_is_named(finished):
 # Finalizing -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def finalized(finished, django_capture_on_commit_callbacks):
-    with django_capture_on_commit_callbacks(execute=True):
+@standing.fixture
+def finalized(folder):
+    a_finished_month(folder)
+    with TestCase.captureOnCommitCallbacks(execute=True):
         closing.finalize(period=build.a_period(), **DONE)
 
 

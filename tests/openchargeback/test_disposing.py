@@ -41,7 +41,7 @@ from openchargeback import backups, disposing, system
 from openchargeback.disposing import running
 from statements import emails, issuing
 from statements.models import Email, Statement
-from tests import build
+from tests import build, standing
 from tests.billing.deliveries import a_row, delivered
 from tests.billing.usage.conftest import tiger  # noqa: F401 (a fixture)
 from tests.billing.usage.test_bringing import JANUARY, job, jobs
@@ -57,13 +57,13 @@ AFTER = {"actor": SOMEBODY, "now": LATER}
 BOB = {"pi_email": "bob@u.edu", "project_id": "lasers", "fund_org": "GEO-2"}
 
 
-@pytest.fixture
-def january(tmp_path):
+@standing.fixture
+def january(folder):
     """A finalized month of Ada's and Bob's, with statements that were e-mailed."""
     build.a_policy(requires_ledger_answer=False)
     build.a_source("aws", recovery_fund_org="RC-1", recovery_account="4900", debit_account="6500")
     rows = [a_row("10.00", ResourceId="i-1"), a_row("20.00", ResourceId="i-2", tags=BOB)]
-    delivered(tmp_path, rows)
+    delivered(folder, rows)
     period = build.a_period()
     issuing.generate(period=period, **DOING)
     emails.send(period=period, **DOING)

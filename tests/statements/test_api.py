@@ -23,7 +23,7 @@ from billing.models import ApiToken, AuditEvent, Membership, User
 from statements import issuing
 from statements.api import asking, fields, pages
 from statements.models import Statement, StatementLine
-from tests import build
+from tests import build, standing
 from tests.build import NOW, SOMEBODY
 from tests.statements import scene as scenes
 from tests.statements.scene import OWNERS, SEES, SERVICES, marker, marks_in
@@ -34,9 +34,9 @@ pytestmark = pytest.mark.django_db
 LISTS = tuple(fields.RESOURCES)
 
 
-@pytest.fixture
-def scene(cast):
-    return scenes.the_scene(cast)
+@standing.fixture
+def scene(folder):
+    return scenes.the_scene(build.the_cast())
 
 
 class Program:

@@ -14,7 +14,7 @@ from billing import questions
 from billing.models import Membership
 from statements.models import Statement
 from statements.questions import lines
-from tests import build
+from tests import build, standing
 from tests.build import NOW, SOMEBODY
 from tests.statements import scene as scenes
 from tests.statements.scene import MALLORY, OWNERS, SEES, marker, marks_in
@@ -30,9 +30,9 @@ GATHERING = ("home", "statements", "projects", "trends", "funds", "downloads", "
 VOID = Statement.State.VOID
 
 
-@pytest.fixture
-def scene(cast):
-    return scenes.the_scene(cast)
+@standing.fixture
+def scene(folder):
+    return scenes.the_scene(build.the_cast())
 
 
 def text_of(way, response):
