@@ -69,13 +69,13 @@ define run-tests
 	@began=$$SECONDS; \
 	took() { printf '%s: %dm %02ds\n\n' "$$1" $$(((SECONDS - began) / 60)) $$(((SECONDS - began) % 60)); began=$$SECONDS; }; \
 	echo "== $(1) on SQLite"; \
-	DEBUG=true DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(2)"; \
+	DEBUG=true DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(2)" $(3); \
 	took "$(1) on SQLite"; \
 	postgres="$${TEST_POSTGRES_URL:-}"; \
 	case "$${DATABASE_URL:-}" in postgres*|psql*|pgsql*) postgres="$${postgres:-$$DATABASE_URL}";; esac; \
 	if test -n "$$postgres"; then \
 		echo "== $(1) on PostgreSQL"; \
-		DEBUG=true DATABASE_URL="$$postgres" $(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(2)" --only-on-databases; \
+		DEBUG=true DATABASE_URL="$$postgres" $(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(2)" $(3) --only-on-databases; \
 		took "$(1) on PostgreSQL"; \
 	else \
 		echo "PostgreSQL left out: set TEST_POSTGRES_URL=postgres://user@host/name to test on it too."; \
@@ -85,12 +85,15 @@ endef
 test: setup-dev
 	$(call run-tests,tests,not browser and not slow)
 
+# The files that have slow tests: to read all others too takes each worker as long as some of these tests.
+SLOW = $(shell grep -rlE 'mark\.slow\b' tests --include='test_*.py' | sort)
+
 test-slow: setup-dev
-	$(call run-tests,slow tests,slow)
+	$(call run-tests,slow tests,slow,$(SLOW))
 
 # Pages are the same on either database.
 test-browser: setup-dev
-	DEBUG=true DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest $(PYTEST_ARGS) -m browser
+	DEBUG=true DATABASE_URL=sqlite:///$(CURDIR)/var/tests.sqlite3 $(BIN)/python -m pytest $(PYTEST_ARGS) -m browser tests/browser
 
 lint: setup-dev
 	$(BIN)/ruff check .
