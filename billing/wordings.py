@@ -183,7 +183,7 @@ WORDINGS: dict[str, Wording] = {
         permission="billing.change_person",
     ),
     "own_domains": Wording(
-        "people domains u.edu",
+        "people domains DOMAIN",
         "Name your e-mail domains",
         "admin:billing_policy_edit",
         permission="billing.change_policy",

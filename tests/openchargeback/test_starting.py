@@ -91,7 +91,7 @@ def test_initialize_names_what_is_lacking_and_nothing_that_is_there():
 def test_initialize_asks_for_the_own_e_mail_domains_until_they_are_named():
     out = StringIO()
     call_command("initialize", stdout=out)
-    assert "name your own e-mail domains: `manage.py people domains u.edu`" in out.getvalue()
+    assert "name your own e-mail domains: `manage.py people domains DOMAIN`" in out.getvalue()
     call_command("people", "domains", "u.edu", stdout=StringIO())
     out = StringIO()
     call_command("initialize", stdout=out)
