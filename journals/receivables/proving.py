@@ -26,7 +26,13 @@ SEALED_OF_LINES = (
 
 def invoiced(period: BillingPeriod) -> Side:
     """Return what the submitted invoices of a period say: their sum, by payer key."""
-    exports = list(ReceivablesExport.objects.submitted().filter(period=period).order_by("number"))
+    states: dict[str, list[ReceivablesExport]] = {
+        ReceivablesExport.State.SUBMITTED: [],
+        ReceivablesExport.State.DRAFT: [],
+    }
+    for each in ReceivablesExport.objects.filter(period=period, state__in=states).order_by("number"):
+        states[each.state].append(each)
+    exports, drafts = states.values()
     lines: dict[str, SideLine] = {}
     rows = CustomerInvoiceLine.objects.filter(invoice__export__in=exports).order_by()
     for key, source, amount, count in rows.values_list("payer_key", "source_name").annotate(
@@ -43,19 +49,18 @@ def invoiced(period: BillingPeriod) -> Side:
         broken=tuple(_not_adding_up(exports)),
         fingerprint=hashlib.sha256(said.encode()).hexdigest() if exports else "",
         about=About("journals.receivablesexport", where={"period": period.iso_month, "state": ("submitted",)}),
-        then=_next_step(period),
+        then=_next_step(period, drafts),
         seal=lambda: _seals(period),
         seal_lines=lambda: _line_seals(period),
     )
 
 
-def _next_step(period: BillingPeriod) -> NextStep:
+def _next_step(period: BillingPeriod, drafts: list[ReceivablesExport]) -> NextStep:
     """Return how what customers pay gets on invoices: by the draft there is, else by one to be made."""
     about = {"period": period.iso_month}
-    draft = ReceivablesExport.objects.filter(period=period, state=ReceivablesExport.State.DRAFT).first()
-    if draft is None:
+    if not drafts:
         return NextStep("export_receivables", about)
-    return NextStep("look_at_invoices", about | {"export": str(draft.pk), "number": draft.number})
+    return NextStep("look_at_invoices", about | {"export": str(drafts[0].pk), "number": drafts[0].number})
 
 
 def _seals(period: BillingPeriod) -> dict[str, str]:
