@@ -6,6 +6,9 @@ from ..usage import grants
 from ..usage.grants import Balance
 from .buying import size_told
 
+# It costs nothing any more, and what a line does not cost is in that column.
+LISTED = " What it paid for is in the column Subsidy, for it is paid already."
+
 
 def noted_on(period: BillingPeriod) -> dict[tuple[int | None, int | None], list[str]]:
     """Return a sentence on each prepaid balance that a month may draw from, by the ids of its PI and project.
@@ -48,4 +51,4 @@ def _told(balance: Balance, period: BillingPeriod, currency: str) -> str:
     )
     told += f"; refunded: {named(paid.refunded, currency)}" if paid.refunded else ""
     told += f"; expired: {named(paid.expired, currency)}" if paid.expired else ""
-    return f"{told}."
+    return f"{told}.{LISTED if now else ''}"

@@ -124,8 +124,11 @@ def test_a_purchase_is_charged_once_and_use_becomes_recovery(deferred, tmp_path)
     assert document.figures.charged == D("80.00")
     assert [notice.text for notice in document.notices] == [
         "Prepaid balance lab: 1,000 core-hours for 80.00 USD. Used in January 2025: 200 core-hours; so far: "
-        "200 core-hours; left: 800 core-hours (64.00 USD)."
+        "200 core-hours; left: 800 core-hours (64.00 USD). What it paid for is in the column Subsidy, for it is paid "
+        "already."
     ]
+    # 10.00 is free, 20.00 was drawn.
+    assert document.figures.subsidy == D("30.00")
     # The payer line of the use says where it comes from.
     line = PayerLine.objects.get(kind="prepaid_use")
     told = tracing.trace(f"2025-01@{line.key}").as_text()
