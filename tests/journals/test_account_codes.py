@@ -199,7 +199,8 @@ def test_the_page_shows_what_a_rule_would_change_before_it_saves_it(admin_client
     sent = {"service": "*", "debit_account": "6590", "priority": "100", "is_active": "on", "seen": ""}
     page = admin_client.post(url, sent)
     assert "Nothing is saved yet." in page.content.decode()
-    assert '<td class="mono">6500</td><td class="mono">6590</td>' in page.content.decode()
+    moved = '<td class="mono" data-label="From">6500</td><td class="mono" data-label="To">6590</td>'
+    assert moved in page.content.decode()
     assert not AccountRule.objects.exists()
     (seen,) = [each for each in (page.context["adminform"].form.data["seen"],) if each]
     assert admin_client.post(url, sent | {"seen": seen}).status_code == 302
