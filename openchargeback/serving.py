@@ -57,9 +57,10 @@ def require_ready() -> None:
 
 def link_to(port: int) -> None:
     """Have links in e-mails and documents lead to this port of this machine, where SITE_URL names no address."""
-    if "SITE_URL" not in os.environ:
+    # The sample institution has an environment of its own, without the SITE_URL of a real one.
+    if settings.IS_DEMO or "SITE_URL" not in os.environ:
         # The web server and the worker are processes of their own.
-        os.environ["SITE_URL"] = settings.SITE_URL = f"http://localhost:{port}"
+        os.environ["SERVED_AT"] = settings.SITE_URL = f"http://localhost:{port}"
 
 
 def require_free(host: str, port: int, *, patience: float = 0.0) -> None:

@@ -333,8 +333,8 @@ if EMAIL_REDIRECT_TO := env.str("EMAIL_REDIRECT_TO", default="").strip():
         EMAIL_BACKEND = "billing.mail_test_mode.EmailBackend"
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default="billing@localhost")
 
-# Where links in mails and documents point to.
-SITE_URL = env.str("SITE_URL", default="http://localhost:8000").rstrip("/")
+# Where links in mails and documents point to. `serve` tells its processes their port in SERVED_AT.
+SITE_URL = env.str("SITE_URL", default=os.environ.get("SERVED_AT") or "http://localhost:8000").rstrip("/")
 
 # `retry` must exceed `timeout`, or a task that is still running is handed out a second time.
 Q_CLUSTER = {

@@ -47,7 +47,25 @@ def test_links_lead_to_the_port_that_is_served_unless_the_site_has_an_address(mo
     monkeypatch.delenv("SITE_URL")
     serving.link_to(8077)
     # The web server and the worker begin with the same.
-    assert settings.SITE_URL == os.environ["SITE_URL"] == "http://localhost:8077"
+    assert settings.SITE_URL == os.environ["SERVED_AT"] == "http://localhost:8077"
+
+
+@pytest.mark.parametrize("of_a_real_one", ["", "https://billing.u.edu"])
+def test_the_processes_of_the_sample_institution_link_to_its_port(monkeypatch, tmp_path, of_a_real_one):
+    """They have none of the settings of an installation beside it."""
+    code = (
+        "import os, django; django.setup()\n"
+        "from openchargeback import serving\n"
+        "serving.link_to(8077)\n"
+        "import subprocess, sys\n"
+        "asked = 'from django.conf import settings; print(settings.SITE_URL)'\n"
+        "print(subprocess.run([sys.executable, '-c', asked], check=True, capture_output=True, text=True).stdout)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name not in ("SITE_URL", "SERVED_AT")}
+    environment |= {"DEMO": "true", "VAR_DIR": str(tmp_path), "DJANGO_SETTINGS_MODULE": "openchargeback.settings"}
+    environment |= {"SITE_URL": of_a_real_one} if of_a_real_one else {}
+    found = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "http://localhost:8077"
 
 
 @pytest.mark.django_db
