@@ -163,7 +163,7 @@ def _workers(now: datetime.datetime) -> list[Fact]:
         last = f"none for a minute or longer; the last was seen {_told(seen[0].seen_at)}" if seen else "none so far"
         return [Fact("worker", "Worker", last, "bad", help)]
     return [
-        Fact("worker", "Worker", "1 runs" if len(alive) == 1 else f"{len(alive)} run", "ok"),
+        Fact("worker", "Worker", "1 is running" if len(alive) == 1 else f"{len(alive)} are running", "ok"),
         *(
             Fact(
                 "worker_seen",
@@ -195,6 +195,7 @@ def _mail(now: datetime.datetime) -> list[Fact]:
 
 def _storage(now: datetime.datetime) -> list[Fact]:
     kept: dict[str, Any] = StoredFile.objects.aggregate(number=Count("pk"), size=Sum("size"))
+    number = "1 file" if kept["number"] == 1 else f"{kept['number']:,} files"
     usage = shutil.disk_usage(settings.VAR_DIR)
     # Room for one upload as large as they may be.
     is_enough = usage.free >= settings.MAX_UPLOAD_BYTES
@@ -210,7 +211,7 @@ def _storage(now: datetime.datetime) -> list[Fact]:
             "ok" if is_enough else "warn",
             help,
         ),
-        Fact("received", "Files received", f"{kept['number']:,}, {filesizeformat(kept['size'] or 0)}"),
+        Fact("received", "Files received", f"{number}, {filesizeformat(kept['size'] or 0)}"),
         _backup(now),
         *_disposals(),
     ]

@@ -99,7 +99,7 @@ def test_a_worker_says_since_when_and_when_it_was_last_seen(cast):
     assert worker.begun_at <= worker.seen_at
     assert NOW() - worker.seen_at < MINUTE
     found = facts()
-    assert (found["worker"].value, found["worker"].state) == ("1 runs", "ok")
+    assert (found["worker"].value, found["worker"].state) == ("1 is running", "ok")
     assert "seconds ago" in found["worker_seen"].value
     silent_for(2 * MINUTE)
     found = facts()
@@ -122,7 +122,7 @@ def test_database_and_files_say_their_size(cast, settings):
     assert found["kind"].value.startswith({"sqlite": "SQLite 3.", "postgresql": "PostgreSQL 1"}[connection.vendor])
     assert found["size"].value.endswith(("KB", "MB", "GB"))
     assert found["tables"].state == "ok"
-    assert found["received"].value == "1, 2.0\xa0KB"
+    assert found["received"].value == "1 file, 2.0\xa0KB"
     assert found["folder"].value == str(settings.VAR_DIR)
 
 

@@ -181,7 +181,7 @@ def doctor(*arguments):
 def test_a_doctor_ends_well_where_nothing_has_to_be_mended(cast, works, settings):
     said, refused = doctor()
     assert refused == ""
-    assert "  ok    Worker: 1 runs\n" in said
+    assert "  ok    Worker: 1 is running\n" in said
     assert "MEND" not in said
     # What only should be looked at is no reason to fail, unless asked for.
     settings.DEBUG = True
