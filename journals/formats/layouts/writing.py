@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
 from openpyxl import Workbook
@@ -73,7 +74,7 @@ class LayoutFormat:
         lines = self._lines(document)
         rendering = self._rendering(document, lines)
         wanted = [each for each in self.layout.files if not document.is_draft or each in self._of_drafts]
-        made = [(each, rendering.text_of(each.name), self._content(each, rendering)) for each in wanted]
+        made = [(each, self._name_of(each, rendering), self._content(each, rendering)) for each in wanted]
         archive = rendering.text_of(self.layout.zip)
         self._require_written(rendering, [name for _, name, _ in made] + [archive] * bool(archive))
         beside = [Beside(name, content) for file, name, content in made if file is not self.layout.main]
@@ -108,6 +109,14 @@ class LayoutFormat:
                 found += [sheet.name, *(" | ".join(_shown(row)) for row in rows[:count])]
         self._require_written(rendering, [])
         return found
+
+    def _name_of(self, file: File, rendering: Rendering) -> str:
+        """Return the name of a file; of a draft, what lies beside it says so, too."""
+        name = rendering.text_of(file.name)
+        if file is self.layout.main or not rendering.document.is_draft or DRAFT in name:
+            return name
+        path = PurePosixPath(name)
+        return f"{path.stem}-{DRAFT}{path.suffix}"
 
     @property
     def _of_drafts(self) -> list[File]:

@@ -229,6 +229,14 @@ def test_a_draft_in_a_layout_says_so_and_has_no_file_that_a_loader_waits_for(tmp
     ]
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_each_file_of_a_draft_says_so_in_its_name(name):
+    a_month()
+    a_released(name)
+    done = posting.export(period=a_period(), format=name, **WHO)
+    assert all("DRAFT" in each.name for each in done.file.parent.iterdir())
+
+
 def test_a_file_of_another_name_has_its_companions_beside_it(tmp_path):
     a_month()
     a_released()
