@@ -180,7 +180,9 @@ def require_posting_date(
         first, _ = policy.months_of_fiscal_year(year)
         raise PostingDateRefused(
             f"The posting date {long_date(date)} is not in the fiscal year {year} of {period}, "
-            f"which begins in {long_month(first)} (see the Policy)."
+            f"which begins in {long_month(first)} (see the Policy). With an accounting calendar, it can be in an open "
+            "period of a later year, for a reason.",
+            then=NextStep("accounting_calendar"),
         )
 
 
