@@ -351,7 +351,8 @@ def said(*arguments):
 def test_the_preflight_on_the_command_line(tmp_path):
     journal = a_draft_with_a_warning()
     out = StringIO()
-    with pytest.raises(CommandError, match="J2025-01-2 cannot be submitted: 1 warning to acknowledge"):
+    how = "Mend what is named, or acknowledge it: `manage.py preflight J2025-01-2 -f gl --acknowledge all --reason WHY`"
+    with pytest.raises(CommandError, match=f"J2025-01-2 cannot be submitted: 1 warning to acknowledge. {how}"):
         call_command("preflight", "2025-01", "--json", stdout=out)
     data = json.loads(out.getvalue())
     assert (data["journal"], data["passed"], data["errors"]) == ("J2025-01-2", False, [])

@@ -56,7 +56,7 @@ class Command(BillingCommand):
             self.write(output, draft, report)
         self.report(as_data(draft, report), told(draft, report))
         if not report.has_passed:
-            raise CommandError(f"{draft} cannot be submitted: {report.summary}.")
+            raise CommandError(f"{draft} cannot be submitted: {report.summary}.{how_on(draft, report)}")
 
     def write(self, output: Path, draft: Journal, report: Report) -> None:
         form = output.suffix.lower().lstrip(".")
@@ -65,6 +65,14 @@ class Command(BillingCommand):
         content = sheets.write(journal=draft, report=report, form=form, actor=self.actor, now=self.now)
         with whole(output) as file:
             file.write(content)
+
+
+def how_on(draft: Journal, report: Report) -> str:
+    """Say how warnings are acknowledged, where nothing but these is in the way."""
+    if report.errors:
+        return ""
+    again = f"manage.py preflight {draft} -f {report.format} --acknowledge all --reason WHY"
+    return f" Mend what is named, or acknowledge it: `{again}`."
 
 
 def told(draft: Journal, report: Report) -> str:
