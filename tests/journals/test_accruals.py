@@ -441,6 +441,18 @@ def test_an_accrual_is_previewed_drafted_and_submitted_on_its_pages(cast, client
     assert "R2025-01-1" in client.get(change).content.decode()
 
 
+def test_submitting_an_accrual_names_both_of_its_files():
+    a_month()
+    call_command("journals", "accrue", "2025-01", "--reverse-on", "2025-02-01", "--date", "2025-01-31")
+    out = StringIO()
+    call_command("journals", "submit", "E2025-01-1", stdout=out)
+    accrual, reversal = out.getvalue().splitlines()
+    assert accrual.startswith("Accrual E2025-01-1 submitted: ")
+    assert accrual.endswith("E2025-01-1-gl.csv")
+    assert reversal.startswith("Its reversal R2025-01-1 submitted: ")
+    assert reversal.endswith("R2025-01-1-gl.csv")
+
+
 def test_an_accrual_on_the_command_line():
     a_month()
 

@@ -135,10 +135,8 @@ class Command(BillingCommand):
         submitted = posting.submit(
             journal=found, format=format, date_reason=date_reason, actor=self.actor, now=self.now
         )
-        counts = "" if submitted.state == Journal.State.SUBMITTED else " and counted as posted"
-        self.report(
-            described(submitted), f"Journal {submitted} submitted{counts}: {documents.place(submitted.file_path)}"
-        )
+        # An accrual's reversal is submitted with it, and the ledger gets both.
+        self.report(described(submitted), "\n".join(map(_submitted, [submitted, *submitted.reversals.all()])))
 
     def accrue(
         self,
@@ -271,6 +269,12 @@ def entered(period: BillingPeriod, lines: Sequence[str], *, as_last_month: bool)
     named = {(each.source, each.fund_org) for each in written}
     more = estimates.as_last_month(period) if as_last_month else ()
     return (*written, *(each for each in more if (each.source, each.fund_org) not in named))
+
+
+def _submitted(journal: Journal) -> str:
+    kind = {Journal.Kind.ACCRUAL: "Accrual", Journal.Kind.REVERSAL: "Its reversal"}.get(journal.kind, "Journal")
+    counts = "" if journal.state == Journal.State.SUBMITTED else " and counted as posted"
+    return f"{kind} {journal} submitted{counts}: {documents.place(journal.file_path)}"
 
 
 def described(journal: Journal) -> dict[str, Any]:
