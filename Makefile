@@ -9,6 +9,8 @@ PORT ?= 8000
 SERVE ?= yes
 N ?= 1000000
 PYTEST_ARGS ?= -n auto --maxprocesses 4 --dist worksteal
+# A test on PostgreSQL waits for the server: with one more than there are cores, none of them is idle.
+POSTGRES_ARGS ?= $(subst -n auto,-n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1),$(PYTEST_ARGS))
 
 # The first of these that is 3.11 or later, and can, makes the virtual environment; PYTHON=... overrides.
 PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do \
@@ -75,7 +77,7 @@ define run-tests
 	case "$${DATABASE_URL:-}" in postgres*|psql*|pgsql*) postgres="$${postgres:-$$DATABASE_URL}";; esac; \
 	if test -n "$$postgres"; then \
 		echo "== $(1) on PostgreSQL"; \
-		DEBUG=true DATABASE_URL="$$postgres" $(BIN)/python -m pytest $(PYTEST_ARGS) -m "$(2)" $(3) --only-on-databases; \
+		DEBUG=true DATABASE_URL="$$postgres" $(BIN)/python -m pytest $(POSTGRES_ARGS) -m "$(2)" $(3) --only-on-databases; \
 		took "$(1) on PostgreSQL"; \
 	else \
 		echo "PostgreSQL left out: set TEST_POSTGRES_URL=postgres://user@host/name to test on it too."; \
