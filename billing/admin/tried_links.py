@@ -30,7 +30,7 @@ def try_url(arguments: dict[str, Any]) -> str:
         of = {"source": arguments["reapply"]} if arguments["reapply"] else {}
         return f"{reverse('admin:billing_billingperiod_reapply', args=[period.pk])}?{urlencode(of)}" if period else ""
     if "split" in arguments:
-        shares = "\n".join(f"{fund_org} {percent}" for fund_org, percent in arguments["split"]["shares"].items())
+        shares = "\n".join(f"{fund_org} {percent}" for fund_org, percent in _shares(arguments))
         address = reverse("admin:billing_project_try_split", args=[arguments["split"]["project"]])
         return f"{address}?{urlencode({'shares': shares, ON: arguments['months']}, doseq=True)}"
     if "rule" in arguments:
@@ -55,6 +55,11 @@ def asked_text(arguments: dict[str, Any]) -> list[tuple[str, Any]]:
     return [_subject_text(arguments), ("Months", ", ".join(months))]
 
 
+def _shares(arguments: dict[str, Any]) -> list[tuple[str, str]]:
+    """Return the shares of a split: PostgreSQL keeps JSON in an order of its own."""
+    return sorted(arguments["split"]["shares"].items())
+
+
 def _subject_text(arguments: dict[str, Any]) -> tuple[str, Any]:
     if "subsidy" in arguments:
         return "Subsidy", arguments["subsidy"]["name"]
@@ -64,7 +69,7 @@ def _subject_text(arguments: dict[str, Any]) -> tuple[str, Any]:
         return "Attribution rule", arguments["rule"]["pk"] or "one that is not saved"
     if "split" in arguments:
         project = Project.objects.filter(pk=arguments["split"]["project"]).first()
-        shares = ", ".join(f"{fund_org} {percent}%" for fund_org, percent in arguments["split"]["shares"].items())
+        shares = ", ".join(f"{fund_org} {percent}%" for fund_org, percent in _shares(arguments))
         return "Split", f"{project.code if project else '–'}: {shares}"
     label, model, number = (
         ("Rate study", RateStudy, arguments["study"])
