@@ -528,8 +528,8 @@ def test_a_journal_leaves_draft_only_with_the_lines_its_totals_say():
             "INSERT INTO journals_journal (number, period_id, kind, state, format, posting_date, currency, debits, "
             "credits, line_count, drafted_at, submitted_at, document_number, rejection_reason, reversal_reason, "
             "file_path, file_sha256, date_reason, estimates) SELECT 'J-X', period_id, kind, state, format, "
-            "posting_date, currency, debits, credits, line_count, drafted_at, submitted_at, '', '', '', '', '', '', estimates "
-            "FROM journals_journal"
+            "posting_date, currency, debits, credits, line_count, drafted_at, submitted_at, '', '', '', '', '', '', "
+            "estimates FROM journals_journal"
         )
 
 
