@@ -5,6 +5,7 @@ A job and a page say it again by a few plain values, from which the same is made
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +40,9 @@ class Subject:
         return str(self.other)
 
 
+# What something to try is kept under: a digest, which `asking.key_of` marks.
+KEY = re.compile(r"(?:tried-)?[0-9a-f]{32}")
+
 # How a subject is made again of what says it, by the name of that.
 Maker = Callable[[Any], Subject]
 _makers: dict[str, Maker] = {}
@@ -69,7 +73,8 @@ def recalled(key: str) -> Subject:
 
 def arguments_kept(key: str) -> Mapping[str, Any]:
     """Return what was kept under a key, as it says it. Raises NothingToTry where it is kept no longer."""
-    said = caches["months"].get(f"to-try-{key}")
+    # It comes from an address, where anything may stand.
+    said = caches["months"].get(f"to-try-{key}") if KEY.fullmatch(key) else None
     if said is None:
         raise NothingToTry("What was to be tried is not kept any more. Fill in the form again, and try it from there.")
     return dict(said)

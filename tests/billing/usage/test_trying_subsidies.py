@@ -137,10 +137,11 @@ def test_who_may_not_change_subsidies_tries_none_by_the_form(client, cast, tiger
         assert answer.status_code != 200
 
 
-def test_what_is_kept_no_longer_is_said(finance):
-    page = finance.get(reverse("admin:billing_usagesubsidy_try", args=["0" * 32]))
+@pytest.mark.parametrize("key", ["0" * 32, "x" * 300])
+def test_what_is_kept_no_longer_is_said(finance, key):
+    page = finance.get(reverse("admin:billing_usagesubsidy_try", args=[key]))
     assert "is not kept any more" in text_of(page)
-    assert finance.get(reverse("admin:billing_usagesubsidy_tried", args=["0" * 32, "csv"])).status_code == 404
+    assert finance.get(reverse("admin:billing_usagesubsidy_tried", args=[key, "csv"])).status_code == 404
 
 
 def test_the_worker_tries_a_subsidy_and_its_job_leads_to_the_result(finance, tiger, tmp_path, monkeypatch):
