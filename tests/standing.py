@@ -69,7 +69,9 @@ def private(folder: Path) -> dict[str, Any]:
 def fixture(make: Callable[[Path], Any]) -> Any:
     """Make a fixture of a function that makes rows, and files in the folder that it is given."""
 
-    def given(db, tmp_path, _quick_and_private):
+    def given(request, db, tmp_path, _quick_and_private):
+        if _has_own_transactions(request.node):
+            return make(tmp_path)
         if _now is None or _now.made_by is not make:
             raise RuntimeError(f"{make.__name__} has to be among the arguments of the test or of its fixtures.")
         shutil.copytree(_now.folder, tmp_path, dirs_exist_ok=True)
@@ -82,6 +84,14 @@ def fixture(make: Callable[[Path], Any]) -> Any:
     given.makes = make  # type: ignore[attr-defined]
     given.__doc__ = make.__doc__
     return pytest.fixture(name=make.__name__)(given)
+
+
+def _has_own_transactions(item: pytest.Item) -> bool:
+    """Whether a test commits what it does, and the database is emptied after it."""
+    marked = item.get_closest_marker("django_db")
+    return bool(
+        (marked and marked.kwargs.get("transaction")) or {"transactional_db", "live_server"} & {*item.fixturenames}  # type: ignore[attr-defined]
+    )
 
 
 def _wanted(item: pytest.Item) -> Callable[[Path], Any] | None:
@@ -98,7 +108,7 @@ def _wanted(item: pytest.Item) -> Callable[[Path], Any] | None:
 def stand(request: pytest.FixtureRequest) -> None:
     """Before the transaction of a test begins: make what the test begins with, unless that stands already."""
     global _now
-    wanted = _wanted(request.node)
+    wanted = None if _has_own_transactions(request.node) else _wanted(request.node)
     if _now is not None and _now.is_for(wanted):
         return
     fall()

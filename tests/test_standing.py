@@ -59,6 +59,14 @@ def test_a_test_with_transactions_of_its_own_finds_nothing_either():
     assert not connection.in_atomic_block
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("time", [1, 2])
+def test_a_test_with_transactions_of_its_own_has_it_made_for_itself(begun, tmp_path, time):
+    assert TIMES_MADE[-1] == tmp_path
+    assert User.objects.get() == begun["user"]
+    assert not connection.in_atomic_block
+
+
 def test_what_a_test_does_not_name_is_not_handed_out(request):
     with pytest.raises(RuntimeError, match="among the arguments"):
         request.getfixturevalue("begun")
