@@ -3,7 +3,7 @@
 import contextlib
 
 from django.urls import reverse
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import WebDriverException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
@@ -15,10 +15,13 @@ SECONDS = 15
 
 
 def until(browser, is_so):
-    """Wait until something is so; what is replaced between its being found and read is looked for again."""
-    return WebDriverWait(
-        browser, SECONDS, poll_frequency=0.05, ignored_exceptions=[StaleElementReferenceException]
-    ).until(lambda _: is_so())
+    """Wait until something is so; what is replaced between its being found and read is looked for again.
+
+    Chromium says of such an element that it is stale, or else that its node is of no document.
+    """
+    return WebDriverWait(browser, SECONDS, poll_frequency=0.05, ignored_exceptions=[WebDriverException]).until(
+        lambda _: is_so()
+    )
 
 
 @contextlib.contextmanager

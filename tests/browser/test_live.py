@@ -3,9 +3,7 @@
 import pytest
 from django.urls import reverse
 from django.utils import timezone
-from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
-from selenium.webdriver.support.ui import WebDriverWait
 
 from billing import review
 from billing.background import heartbeat, jobs, working
@@ -15,6 +13,7 @@ from billing.tasks import work_out_month
 from journals import posting
 from tests import build
 
+from . import steps
 from .steps import complaints, sign_in
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -48,9 +47,7 @@ def look(browser, live_server, address):
 
 def until(browser, element, text):
     """Wait until a part of the page says something, in the page that was opened."""
-    WebDriverWait(browser, 15, ignored_exceptions=[StaleElementReferenceException]).until(
-        lambda _: text in browser.find_element(By.ID, element).text
-    )
+    steps.until(browser, lambda: text in browser.find_element(By.ID, element).text)
     assert browser.execute_script("return window.isTheSame")
 
 

@@ -10,7 +10,6 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 from pypdf import PdfReader
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 from selenium.webdriver.support.ui import WebDriverWait
@@ -23,7 +22,7 @@ from tests.build import NOW, SOMEBODY
 from tests.smtp import mail_server
 
 from .pages import color, cut, devices, session, violations, widen
-from .steps import press
+from .steps import press, until
 from .test_journeys import complaints, without_script
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -69,9 +68,7 @@ def ten_pis(transactional_db):
 
 def says(browser, text):
     """Wait until the page says it; without script a click may return before the next page is there."""
-    # The page may go while its text is read.
-    waiting = WebDriverWait(browser, 10, ignored_exceptions=(StaleElementReferenceException, NoSuchElementException))
-    waiting.until(lambda _: text in browser.find_element(By.TAG_NAME, "main").text, text)
+    until(browser, lambda: text in browser.find_element(By.TAG_NAME, "main").text)
 
 
 def pages_of(statement):
