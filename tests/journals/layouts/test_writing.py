@@ -312,7 +312,7 @@ def test_a_draft_says_so_first_and_has_no_file_that_a_loader_waits_for():
     written = a_format([field("{line}")], files=[DONE, SUPPORT]).write(a_journal("1.00", state="DRAFT"))
 
     assert written.content.decode().splitlines()[0].startswith("DRAFT: journal J2025-01-1 of 2025-01 is not submitted")
-    assert [each.name for each in written.beside] == ["J2025-01-1-support.csv"]
+    assert [each.name for each in written.beside] == ["J2025-01-1-support-DRAFT.csv"]
     sheet = a_format([field("{line}")], kind="xlsx").write(a_journal("1.00", state="DRAFT"))
     book = load_workbook(io.BytesIO(sheet.content))
     assert book.sheetnames == ["DRAFT Lines"]
