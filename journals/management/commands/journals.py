@@ -272,7 +272,8 @@ def entered(period: BillingPeriod, lines: Sequence[str], *, as_last_month: bool)
 
 
 def _submitted(journal: Journal) -> str:
-    kind = {Journal.Kind.ACCRUAL: "Accrual", Journal.Kind.REVERSAL: "Its reversal"}.get(journal.kind, "Journal")
+    kinds: dict[str, str] = {Journal.Kind.ACCRUAL: "Accrual", Journal.Kind.REVERSAL: "Its reversal"}
+    kind = kinds.get(journal.kind, "Journal")
     counts = "" if journal.state == Journal.State.SUBMITTED else " and counted as posted"
     return f"{kind} {journal} submitted{counts}: {documents.place(journal.file_path)}"
 
