@@ -14,7 +14,14 @@ from billing.months import closing
 from billing.texts import long_date
 
 from ..accruals import Accruable, accruable, require_reversal_date, standing_on
-from ..drafting import BATCH, date_reason_needed, default_posting_date, lines_of, require_posting_date
+from ..drafting import (
+    BATCH,
+    date_reason_needed,
+    default_posting_date,
+    lines_of,
+    nothing_to_journal,
+    require_posting_date,
+)
 from ..estimates import Estimate, of_data
 from ..filing import whole_files
 from ..models import Journal, JournalLine
@@ -41,6 +48,8 @@ class Accruing:
     debits: Decimal
     credits: Decimal
     date_reason_needed: str
+    # Why there is nothing to accrue; "" where there is.
+    nothing: str = ""
 
 
 def preview_accrual(
@@ -68,6 +77,7 @@ def preview_accrual(
         debits=sum((line.debit for line in lines), ZERO),
         credits=sum((line.credit for line in lines), ZERO),
         date_reason_needed=date_reason_needed(period, date, now),
+        nothing="" if lines else nothing_to_journal(period),
     )
 
 
@@ -98,7 +108,8 @@ def accrue(
         entered = tuple(of_data(journal.estimates if journal else ()) if estimates is None else estimates)
         found = accruable(period, date, journal.number if journal else _number(period), entered)
         if not found.pairs:
-            raise AccrualRefused(f"Nothing of {period} is to be accrued: all of it is in the ledger.")
+            said = [f"Nothing of {period} is to be accrued: {nothing_to_journal(period)}.", *found.notes]
+            raise AccrualRefused(" ".join(said))
         journal = journal or Journal(period=period, kind=Journal.Kind.ACCRUAL, number=_number(period))
         journal.posting_date, journal.reversal_date = date, reversal_date
         journal.date_reason = date_reason.strip()

@@ -441,6 +441,13 @@ def test_an_accrual_is_previewed_drafted_and_submitted_on_its_pages(cast, client
     assert "R2025-01-1" in client.get(change).content.decode()
 
 
+def test_a_month_without_a_charge_is_not_said_to_be_in_the_ledger():
+    build.a_policy()
+    build.a_period()
+    with pytest.raises(CommandError, match="is to be accrued: nothing of it is charged by a journaled source"):
+        call_command("journals", "accrue", "2025-01", "--reverse-on", "2025-02-01", "--date", "2025-01-31")
+
+
 def test_submitting_an_accrual_names_both_of_its_files():
     a_month()
     call_command("journals", "accrue", "2025-01", "--reverse-on", "2025-02-01", "--date", "2025-01-31")
